@@ -1,0 +1,37 @@
+/** One reader for each message with a JSON body. */
+import { ActorStatus } from './actor-status.js';
+import { BatchAnswer, BatchAsked } from './batch-asked.js';
+import * as batch from './batch.js';
+import { PartStored } from './part-stored.js';
+import { RawStored } from './raw-stored.js';
+import { messageReader } from './read-message.js';
+import { ReadingSealed } from './reading-sealed.js';
+import { RealtimeUpdated } from './realtime-updated.js';
+import { SegmentHead } from './segment-sealed.js';
+import { TableStored } from './table-stored.js';
+import { ViewAnswer, ViewAsked, ViewRefused, ViewUpdated } from './view.js';
+
+export const readActorStatus = messageReader('actor.status', ActorStatus);
+export const readBatchAsked = messageReader('batch.asked', BatchAsked);
+export const readBatchAnswer = messageReader('batch.asked (answer)', BatchAnswer);
+export const readBatchRequested = messageReader('batch.requested', batch.BatchRequested);
+export const readRangeAssigned = messageReader('range.assigned', batch.RangeAssigned);
+export const readRangeMapped = messageReader('range.mapped', batch.RangeMapped);
+export const readServicesAssigned = messageReader('services.assigned', batch.ServicesAssigned);
+export const readServicesReduced = messageReader('services.reduced', batch.ServicesReduced);
+export const readServiceListing = messageReader('a listing of services', batch.ServiceListing);
+export const readTaskFailed = messageReader('a failed task', batch.TaskFailed);
+export const readBatchReady = messageReader('batch.ready', batch.BatchReady);
+export const readBatchAbandoned = messageReader('batch.abandoned', batch.BatchAbandoned);
+export const readViewProved = messageReader('view.proved', batch.ViewProved);
+export const readManifest = messageReader('a manifest', batch.Manifest);
+export const readPartStored = messageReader('part.stored', PartStored);
+export const readRawStored = messageReader('raw.stored', RawStored);
+export const readReadingSealed = messageReader('reading.sealed', ReadingSealed);
+export const readRealtimeUpdated = messageReader('realtime.updated', RealtimeUpdated);
+export const readSegmentHead = messageReader('segment.sealed', SegmentHead);
+export const readTableStored = messageReader('table.stored', TableStored);
+export const readViewAnswer = messageReader('view.asked (answer)', ViewAnswer);
+export const readViewAsked = messageReader('view.asked', ViewAsked);
+export const readViewRefused = messageReader('view.asked (refusal)', ViewRefused);
+export const readViewUpdated = messageReader('view.updated', ViewUpdated);
