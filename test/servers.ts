@@ -1,0 +1,103 @@
+/** Real servers for tests, on free loopback ports and in temporary folders, gone at the test's teardown. */
+import { mkdtempSync, rmSync } from 'node:fs';
+import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import type { Test } from 'tap';
+import { type NatsServer, startNatsServer } from '../infra/bus/nats-server.js';
+import { messageOf, OutOfReachError } from '../infra/errors.js';
+
+export const temporaryFolder = (t: Test): string => {
+  const folder = mkdtempSync(path.join(tmpdir(), 'tidemark-test-'));
+  t.teardown(() => rmSync(folder, { recursive: true, force: true, maxRetries: 5 }));
+  return folder;
+};
+
+/** Ports that were free a moment ago. */
+export const freePorts = async (count: number): Promise<number[]> => {
+  const servers = Array.from({ length: count }, () => createServer());
+  const ports = await Promise.all(servers.map((server) => new Promise<number>((resolve, reject) => {
+    server.once('error', reject);
+    server.listen(0, '127.0.0.1', () => {
+      const address = server.address();
+      if (address === null || typeof address === 'string') reject(new OutOfReachError('a TCP server has no port'));
+      else resolve(address.port);
+    });
+  })));
+  await Promise.all(servers.map((server) => new Promise((resolve) => server.close(resolve))));
+  return ports;
+};
+
+export interface TestNats {
+  readonly url: string;
+  readonly monitoringUrl: string;
+  readonly port: number;
+  readonly httpPort: number;
+  /** The data folder: nats.conf, nats.pid, nats.log, and the store in nats/. */
+  readonly data: string;
+  /** Of the process that runs now, or ran last. */
+  readonly pid: number;
+  /** SIGKILL, as a crash would; resolves when it is gone. */
+  kill(): Promise<void>;
+  stop(): Promise<void>;
+  /** Starts it again on the same store and ports. */
+  start(): Promise<void>;
+  /** Stops it cleanly and starts it again on the same store and ports. */
+  restart(): Promise<void>;
+  /** SIGSTOP: it keeps its connections and says nothing. */
+  pause(): void;
+  resume(): void;
+}
+
+/** Servers that run now: a test process that ends in any way takes them along. */
+const running = new Set<NatsServer>();
+process.on('exit', () => {
+  for (const { pid } of running) {
+    try {
+      process.kill(pid, 'SIGKILL');
+    } catch { /* it was gone already */ }
+  }
+});
+
+/** Starts nats-server as `tidemark start` does: same configuration, `sync_interval: always`, store in a temporary folder. */
+export const startNats = async (t: Test, options: { data?: string } = {}): Promise<TestNats> => {
+  const data = options.data ?? temporaryFolder(t);
+  const launch = async (port: number, httpPort: number): Promise<NatsServer> => {
+    const server = await startNatsServer({ data, port, httpPort });
+    running.add(server);
+    void server.ended.then(() => running.delete(server));
+    return server;
+  };
+  const launchOnFreePorts = async (triesLeft: number): Promise<{ port: number; httpPort: number; server: NatsServer }> => {
+    const [port, httpPort] = (await freePorts(2)) as [number, number];
+    try {
+      return { port, httpPort, server: await launch(port, httpPort) };
+    } catch (error) {
+      if (triesLeft === 0 || !messageOf(error).includes('is taken')) throw error;
+      return launchOnFreePorts(triesLeft - 1); // somebody was quicker
+    }
+  };
+  const { port, httpPort, server } = await launchOnFreePorts(4);
+  let current = server;
+  t.teardown(async () => {
+    if (running.has(current)) process.kill(current.pid, 'SIGCONT');
+    await current.stop(2000);
+  });
+  const start = async () => { current = await launch(port, httpPort); };
+  return {
+    url: current.url, monitoringUrl: current.monitoringUrl, port, httpPort, data,
+    get pid() { return current.pid; },
+    async kill() {
+      process.kill(current.pid, 'SIGKILL');
+      await current.ended;
+    },
+    stop: () => current.stop(),
+    start,
+    async restart() {
+      await current.stop();
+      await start();
+    },
+    pause: () => { process.kill(current.pid, 'SIGSTOP'); },
+    resume: () => { process.kill(current.pid, 'SIGCONT'); },
+  };
+};
