@@ -28,13 +28,18 @@ export interface FindOptions {
 /** Runs a program to its end. @throws OutOfReachError with its last words when it cannot be run, fails, or takes too long */
 const run = (program: string, words: string[], timeoutMs: number, environment: Record<string, string> = {}): Promise<string> =>
   new Promise((resolve, reject) => {
-    const child = spawn(program, words, { stdio: ['ignore', 'pipe', 'pipe'], timeout: timeoutMs, env: environmentWith(environment) });
+    const child = spawn(program, words, { stdio: ['ignore', 'pipe', 'pipe'], env: environmentWith(environment) });
+    const timer = setTimeout(() => child.kill('SIGKILL'), timeoutMs); // spawn's own would outlive a program that is not there
     let said = '';
     const hear = (chunk: Buffer) => { said = (said + chunk.toString()).slice(-4000); };
     child.stdout.on('data', hear);
     child.stderr.on('data', hear);
-    child.once('error', (error) => reject(new OutOfReachError(`${program}: ${messageOf(error)}`, { cause: error })));
+    child.once('error', (error) => {
+      clearTimeout(timer);
+      reject(new OutOfReachError(`${program}: ${messageOf(error)}`, { cause: error }));
+    });
     child.once('close', (code, signal) => {
+      clearTimeout(timer);
       if (code === 0) return resolve(said);
       const last = said.trim().split('\n').slice(-2).join(' ');
       reject(new OutOfReachError(`${program} ended with ${signal ?? code}${last === '' ? '' : `: ${last}`}`));
