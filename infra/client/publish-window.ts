@@ -1,0 +1,141 @@
+/**
+ * Publishing to METRICS with a reply subject and at most so many unanswered, shared by all sources of a connection.
+ * Publishes without one vanish without a sign when the stream's intake is full; one wildcard subscription that only
+ * counts the answers costs no promise and no timer per message.
+ *
+ * An answer says that METRICS has the message, or has not; only `reading.sealed` acknowledges it.
+ */
+import { createInbox, type Msg, type MsgHdrs, type NatsConnection } from '@nats-io/transport-node';
+
+/** What a source wants to hear of its connection. */
+export interface WindowListener {
+  /** There is room again. */
+  sendMore(): void;
+  /** A new connection: what was under way on the old one may be lost. */
+  reconnected(): void;
+}
+
+export interface PublishWindow {
+  readonly hasRoom: boolean;
+  /** How many answers said that METRICS has not taken the message: it is full, or not there. */
+  readonly turnedAway: number;
+  publish(subject: string, body: Uint8Array, headers: MsgHdrs): void;
+  /** Calls `sendMore` once, when there is some. */
+  awaitRoom(listener: WindowListener): void;
+  /** @returns how to stop listening. */
+  listen(listener: WindowListener): () => void;
+}
+
+/** After METRICS refused something, nothing is sent for this long, and then little until it takes something again. */
+const pauseMs = 250;
+const unansweredWhileRefused = 64;
+/** Answers that are not here after this long are lost, and no longer waited for. */
+const answerLostAfterMs = 2_000;
+
+const windows = new WeakMap<NatsConnection, Window>();
+
+/** The window of a connection; the first caller says how wide it is. */
+export const windowOf = (connection: NatsConnection, unansweredMax: number): PublishWindow => {
+  let window = windows.get(connection);
+  if (window === undefined) {
+    window = new Window(connection, unansweredMax);
+    windows.set(connection, window);
+  }
+  return window;
+};
+
+/** {"error":… is how JetStream begins a refusal; no body at all: nobody listens on the subject. */
+const isRefusal = (body: Uint8Array): boolean => body.length < 4 || (body[2] === 0x65 && body[3] === 0x72);
+
+class Window implements PublishWindow {
+  turnedAway = 0;
+  private unanswered = 0;
+  private connected = true;
+  private refused = false;
+  private pausedUntilMs = 0;
+  private answeredAtMs = 0;
+  /** Answers to what was published before this generation are not counted. */
+  private generation = 0;
+  private readonly inbox = createInbox();
+  private reply = `${this.inbox}.0`;
+  private readonly listeners = new Set<WindowListener>();
+  private readonly waiting = new Set<WindowListener>();
+  private readonly timer: NodeJS.Timeout;
+
+  constructor(private readonly connection: NatsConnection, private readonly unansweredMax: number) {
+    connection.subscribe(`${this.inbox}.*`, { callback: (_error, answer) => this.answered(answer) });
+    this.timer = setInterval(() => this.look(), pauseMs);
+    this.timer.unref();
+    void this.followStatus();
+  }
+
+  get hasRoom(): boolean {
+    if (!this.connected || this.connection.isClosed()) return false;
+    if (this.refused) return this.unanswered < unansweredWhileRefused && Date.now() >= this.pausedUntilMs;
+    return this.unanswered < this.unansweredMax;
+  }
+
+  publish(subject: string, body: Uint8Array, headers: MsgHdrs): void {
+    if (this.unanswered++ === 0) this.answeredAtMs = Date.now();
+    this.connection.publish(subject, body, { headers, reply: this.reply });
+  }
+
+  awaitRoom(listener: WindowListener): void {
+    this.waiting.add(listener);
+  }
+
+  listen(listener: WindowListener): () => void {
+    this.listeners.add(listener);
+    return () => {
+      this.listeners.delete(listener);
+      this.waiting.delete(listener);
+    };
+  }
+
+  private answered(answer: Msg): void {
+    if (answer.subject !== this.reply) return;
+    const wasFull = !this.hasRoom;
+    this.unanswered--;
+    this.answeredAtMs = Date.now();
+    this.refused = isRefusal(answer.data);
+    if (this.refused) {
+      this.turnedAway++;
+      this.pausedUntilMs = Date.now() + pauseMs;
+    } else if (wasFull && this.hasRoom) {
+      this.tellRoom();
+    }
+  }
+
+  private look(): void {
+    if (this.unanswered > 0 && Date.now() - this.answeredAtMs > answerLostAfterMs) this.forgetUnanswered();
+    if (this.hasRoom) this.tellRoom();
+  }
+
+  private forgetUnanswered(): void {
+    this.generation++;
+    this.reply = `${this.inbox}.${this.generation}`;
+    this.unanswered = 0;
+  }
+
+  private tellRoom(): void {
+    for (const listener of this.waiting) {
+      if (!this.hasRoom) return;
+      this.waiting.delete(listener); // it comes back, behind the others, if it has more than fits
+      listener.sendMore();
+    }
+  }
+
+  private async followStatus(): Promise<void> {
+    for await (const status of this.connection.status()) {
+      if (status.type === 'disconnect') {
+        this.connected = false;
+      } else if (status.type === 'reconnect') {
+        this.connected = true;
+        this.refused = false;
+        this.forgetUnanswered();
+        for (const listener of this.listeners) listener.reconnected();
+      }
+    }
+    clearInterval(this.timer);
+  }
+}
