@@ -1,0 +1,69 @@
+/** What a home of storage on this machine's disk needs: synced files, their hashes, a folder for files being made. */
+import { createHash, randomBytes } from 'node:crypto';
+import { createReadStream } from 'node:fs';
+import { mkdir, open, readdir, rm } from 'node:fs/promises';
+import { hostname } from 'node:os';
+import { join } from 'node:path';
+import { encodeName } from '../../protocol/name-code.js';
+
+/** What is read at once of a large file. */
+export const chunkBytes = 256 * 1024;
+
+export const codeOf = (error: unknown): string | undefined => (error as NodeJS.ErrnoException | undefined)?.code;
+
+/** Syncs a file, or a folder: the names in it. */
+export const syncFile = async (path: string): Promise<void> => {
+  const handle = await open(path, 'r');
+  try {
+    await handle.sync();
+  } finally {
+    await handle.close();
+  }
+};
+
+export const writeSynced = async (path: string, bytes: Uint8Array): Promise<void> => {
+  const handle = await open(path, 'wx');
+  try {
+    await handle.writeFile(bytes);
+    await handle.sync();
+  } finally {
+    await handle.close();
+  }
+};
+
+/** Length and sha256, in bounded memory. */
+export const hashFile = async (path: string): Promise<{ bytes: number; sha256: string }> => {
+  const hash = createHash('sha256');
+  let bytes = 0;
+  for await (const chunk of createReadStream(path, { highWaterMark: chunkBytes })) {
+    hash.update(chunk as Buffer);
+    bytes += (chunk as Buffer).length;
+  }
+  return { bytes, sha256: hash.digest('hex') };
+};
+
+const isAlive = (pid: number): boolean => {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch (error) {
+    return codeOf(error) === 'EPERM';
+  }
+};
+
+/**
+ * Makes this process's folder for files that are being made, in <root>/work, and removes those of processes of this
+ * machine that are gone.
+ */
+export const makeWorkFolder = async (root: string): Promise<string> => {
+  const machine = encodeName(hostname());
+  const all = join(root, 'work');
+  await mkdir(all, { recursive: true });
+  for (const name of await readdir(all)) {
+    const [, pid, whose] = /^(\d+)-[0-9a-f]{8}-(.*)$/.exec(name) ?? [];
+    if (whose === machine && !isAlive(Number(pid))) await rm(join(all, name), { recursive: true, force: true });
+  }
+  const mine = join(all, `${process.pid}-${randomBytes(4).toString('hex')}-${machine}`);
+  await mkdir(mine);
+  return mine;
+};
