@@ -1,0 +1,112 @@
+/**
+ * What has to be there before anything runs, made if it is not: the locked packages, the compiled code, a nats-server.
+ * Plain Node, without a dependency, for in a fresh clone there is none. Then it does what it was called for:
+ *
+ *   node scripts/setup.mjs               only that
+ *   node scripts/setup.mjs build         packages and compiled code
+ *   node scripts/setup.mjs start …       `tidemark start …`, in this very process, so that signals reach it
+ *   node scripts/setup.mjs test …        tap, with these arguments
+ *   node scripts/setup.mjs bench …       the measurements
+ */
+import { spawn, spawnSync } from 'node:child_process';
+import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import path from 'node:path';
+import { fileURLToPath, pathToFileURL } from 'node:url';
+
+const top = path.dirname(path.dirname(fileURLToPath(import.meta.url)));
+const dist = path.join(top, 'dist');
+const sourceFolders = ['protocol', 'actors', 'infra', 'scripts', 'test'];
+
+const tell = (line) => process.stderr.write(`${line}\n`);
+const readJson = (...names) => JSON.parse(readFileSync(path.join(top, ...names), 'utf8'));
+
+const give = (line) => {
+  tell(line);
+  process.exit(4);
+};
+
+const checkNode = () => {
+  const [major, minor] = process.versions.node.split('.').map(Number);
+  if (major < 20 || (major === 20 && minor < 20)) give(`Node ${process.versions.node} is too old: Tidemark needs 20.20 or newer`);
+};
+
+/** Whether node_modules holds what the lockfile says; packages for other systems may be absent. */
+const isInstalled = () => {
+  try {
+    const installed = readJson('node_modules', '.package-lock.json').packages;
+    return Object.entries(readJson('package-lock.json').packages).every(([where, { version, optional }]) =>
+      where === '' || (installed[where] === undefined ? optional === true : installed[where].version === version));
+  } catch {
+    return false;
+  }
+};
+
+const installPackages = () => {
+  if (isInstalled()) return;
+  tell('installing the locked packages (npm ci) …');
+  const { status, error } = spawnSync('npm', ['ci', '--no-audit', '--no-fund', '--loglevel=error'], { cwd: top, stdio: ['ignore', 2, 2] });
+  if (status !== 0) give(`npm ci did not work (${error?.message ?? `exit code ${status}`}): what it says stands above`);
+};
+
+const filesBelow = (folder) =>
+  readdirSync(folder, { withFileTypes: true }).flatMap((entry) => {
+    const file = path.join(folder, entry.name);
+    return entry.isDirectory() ? filesBelow(file) : [file];
+  });
+
+/** Compiles what changed, and removes what was compiled from sources that are gone: tests among them would still run. */
+const build = () => {
+  const sources = sourceFolders.map((name) => path.join(top, name)).filter(existsSync).flatMap(filesBelow).filter((file) => file.endsWith('.ts'));
+  const stampFile = path.join(dist, '.built');
+  const stamp = [path.join(top, 'tsconfig.json'), path.join(top, 'package-lock.json'), ...sources]
+    .map((file) => `${path.relative(top, file)} ${statSync(file).size} ${statSync(file).mtimeMs}`).join('\n');
+  if (existsSync(stampFile) && readFileSync(stampFile, 'utf8') === stamp) return;
+  tell('compiling …');
+  mkdirSync(dist, { recursive: true });
+  rmSync(stampFile, { force: true });
+  // Types are checked by `npm run types`; here only what cannot be compiled stops.
+  const words = [path.join(top, 'node_modules/ts7/bin/tsc'), '-p', top, '--noCheck'];
+  const { status } = spawnSync(process.execPath, words, { cwd: top, stdio: ['ignore', 2, 2] });
+  if (status !== 0) {
+    tell('the code cannot be compiled: why stands above');
+    process.exit(1);
+  }
+  const expected = new Set(sources.map((file) => path.relative(top, file).slice(0, -'.ts'.length)));
+  for (const file of filesBelow(dist)) {
+    const source = path.relative(dist, file).replace(/\.(?:js|js\.map|d\.ts)$/, '');
+    if (!expected.has(source) && source !== '.built') rmSync(file);
+  }
+  const cli = path.join(dist, 'scripts/cli.js');
+  if (existsSync(cli)) chmodSync(cli, 0o755);
+  writeFileSync(stampFile, stamp);
+};
+
+const findServer = async () => {
+  const { findNatsServer } = await import(pathToFileURL(path.join(dist, 'infra/bus/nats-program.js')).href);
+  await findNatsServer({ tell }).catch((error) => give(error.message));
+};
+
+/** Runs a program as this one's last deed: signals are passed on, the exit code is its. */
+const become = (words) => {
+  const child = spawn(process.execPath, words, { cwd: top, stdio: 'inherit' });
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(signal, () => child.kill(signal));
+  child.on('exit', (code, signal) => process.exit(code ?? (signal === 'SIGINT' ? 130 : 1)));
+};
+
+const [purpose, ...words] = process.argv.slice(2);
+checkNode();
+installPackages();
+build();
+if (purpose === 'start') {
+  const cli = path.join(dist, 'scripts/cli.js');
+  process.argv = [process.execPath, cli, 'start', ...words];
+  await import(pathToFileURL(cli).href);
+} else if (purpose === 'test') {
+  await findServer();
+  become([path.join(top, 'node_modules/tap/dist/esm/run.mjs'), ...words]);
+} else if (purpose === 'bench') {
+  await findServer();
+  become([path.join(dist, 'scripts/bench/bench.js'), ...words]);
+} else if (purpose === undefined) {
+  await findServer();
+}
