@@ -1,0 +1,37 @@
+/**
+ * Logs: JSON lines on stderr, an object and then a short fixed phrase; pretty on a terminal. The fields bear the messages'
+ * names (partition, from, to, offset, batch, …); besides them each line has time, level, pid, msg, and err with its code.
+ *
+ * info   something became durable, or changed owner
+ * warn   will be tried again
+ * error  will stop
+ */
+import { pino, stdSerializers, stdTimeFunctions, destination, type Logger } from 'pino';
+import pretty from 'pino-pretty';
+import type { Settings } from './config.js';
+
+export type Log = Logger;
+
+const errorFields = (error: Error) => {
+  const { type, message, stack, code } = stdSerializers.err(error) as { type: string; message: string; stack: string; code?: string };
+  // A stack is for our own mistakes; an error with a code of ours says in its text what to do.
+  const expected = typeof code === 'string' && code.startsWith('E_');
+  return expected ? { type, code, message } : { type, code, message, stack };
+};
+
+/** @param fields stand in every line, such as the actor's name. Lines are written at once: none is lost at an exit. */
+export const createLog = (
+  { logLevel, onTerminal = process.stderr.isTTY === true }: Pick<Settings, 'logLevel'> & { onTerminal?: boolean },
+  fields: Readonly<Record<string, unknown>> = {},
+): Log => {
+  const stream = onTerminal
+    ? pretty({ destination: 2, sync: true, colorize: true, ignore: 'pid', translateTime: 'SYS:HH:MM:ss.l' })
+    : destination({ dest: 2, sync: true });
+  return pino({
+    level: logLevel,
+    base: { pid: process.pid, ...fields },
+    timestamp: stdTimeFunctions.isoTime,
+    formatters: { level: (label) => ({ level: label }) },
+    serializers: { err: errorFields },
+  }, stream);
+};
