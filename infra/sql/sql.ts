@@ -11,7 +11,8 @@ export interface Sql {
   close(): void;
 }
 
-export type SqlValue = string | number | bigint | boolean | null;
+/** A whole number is bound as BIGINT, another as DOUBLE. A list is one of files' paths, each taken as it is written. */
+export type SqlValue = string | number | bigint | boolean | null | readonly string[];
 
 /** Rows in columns, as read from a file: a view file's rows are never changed, so they are kept like this. */
 export interface RowColumns {

@@ -1,0 +1,100 @@
+/**
+ * View files: Parquet with the twelve public columns, sorted by service and minute.
+ *
+ * The file of one service's month says so by `service` in its key-value metadata; its `exact_sums` is then keyed by
+ * minute, else by service and minute (protocol/exact-sums.ts).
+ */
+import {
+  exactBelow, type ExactSums, exactSumsKey, formatExactSums, needsExactSums, parseExactSums,
+} from '../../protocol/exact-sums.js';
+import type { KeyedRow, MinuteRow } from '../../protocol/minute-row.js';
+import {
+  copyToParquet, messageType, parquetMetadata, projectRows, restoreRows, rowColumns, viewFormat,
+} from '../../protocol/minute-row-sql.js';
+import { PromiseError } from '../errors.js';
+import type { Duckdb } from './duckdb.js';
+import type { RowColumns, ViewFiles } from './sql.js';
+
+export const viewFiles = (sql: Duckdb): ViewFiles => ({
+  write: (localFile, rows, metadata) => sql.session((session) => writeRows(session, localFile, rows, metadata)),
+  read: (localFile, options = {}) => sql.session((session) => readRows(session, localFile, options.singleService === true)),
+});
+
+/** The row's numbers in the order of `rowColumns` after the service. */
+const numbersOf: ((keyed: KeyedRow) => number)[] = [
+  ({ minute }) => minute,
+  ({ row }) => Number(row.cpu), ({ row }) => Number(row.ram), ({ row }) => Number(row.disk),
+  ({ row }) => row.maxCpu, ({ row }) => row.maxCpuAt,
+  ({ row }) => row.maxRam, ({ row }) => row.maxRamAt,
+  ({ row }) => row.maxDisk, ({ row }) => row.maxDiskAt,
+  ({ row }) => row.messages,
+];
+
+const writeRows = async (
+  sql: Duckdb, localFile: string, rows: readonly KeyedRow[], metadata: Record<string, string>,
+): Promise<void> => {
+  const [service, ...numbers] = rowColumns;
+  await sql.run(`CREATE TEMP TABLE rows (${service} VARCHAR, ${numbers.map((name) => `${name} DOUBLE`).join(', ')})`);
+  await sql.append('rows', [rows.map((keyed) => keyed.service),
+    ...numbersOf.map((numberOf) => Float64Array.from(rows, numberOf))], rows.length);
+  const wide = rows.filter(({ row }) => needsExactSums(row)).map(({ service, minute, row }) => ({ ...row, service, minute }));
+  const type = messageType(rows.reduce((max, { row }) => Math.max(max, row.messages), 0));
+  await sql.run(...copyToParquet(projectRows('(FROM rows ORDER BY service, minute)', type), viewFormat, localFile, {
+    ...metadata,
+    ...wide.length > 0 && { [exactSumsKey]: formatExactSums(wide, Object.hasOwn(metadata, 'service')) },
+  }));
+  await sql.run('DROP TABLE rows');
+};
+
+const readRows = async (sql: Duckdb, localFile: string, singleService: boolean): Promise<RowColumns> => {
+  const files = { files: [localFile] };
+  const view = 'read_parquet($files, hive_partitioning = false)';
+  const { length, numbers, texts } = await sql.columns(restoreRows(view, 'DOUBLE', singleService ? '' : 'service'), files);
+  const [minute, cpu, ram, disk, maxCpu, maxCpuAt, maxRam, maxRamAt, maxDisk, maxDiskAt, messages] =
+    (singleService ? numbers : numbers.slice(1)) as Eleven;
+  const services = texts[0] as readonly string[];
+  const wide = new Map<number, MinuteRow>();
+  const columns: RowColumns = {
+    length, ...!singleService && { services }, minute, cpu, ram, disk,
+    maxCpu, maxCpuAt, maxRam, maxRamAt, maxDisk, maxDiskAt, messages, wide,
+  };
+  if (anyFrom(exactBelow, cpu) || anyFrom(exactBelow, ram) || anyFrom(exactBelow, disk)) {
+    const found = await sql.rows(`${parquetMetadata} WHERE decode(key) = $key`, { ...files, key: exactSumsKey });
+    putExactSums(columns, wide, found.map(({ value }) => String(value)), localFile);
+  }
+  return columns;
+};
+
+type Eleven = [Float64Array, Float64Array, Float64Array, Float64Array, Float64Array, Float64Array, Float64Array,
+  Float64Array, Float64Array, Float64Array, Float64Array];
+
+const anyFrom = (limit: number, sums: Float64Array): boolean => sums.some((sum) => sum >= limit);
+
+/** @throws PromiseError when a row's sum is too large for a double and the file does not name it exactly. */
+const putExactSums = (
+  columns: RowColumns, wide: Map<number, MinuteRow>, found: readonly string[], localFile: string,
+): void => {
+  const keyOf = (service: string, minute: number) => `${minute} ${service}`;
+  const exact = new Map(found.flatMap((text) => parseExactSums(text, ''))
+    .map((sums) => [keyOf(columns.services === undefined ? '' : sums.service, sums.minute), sums]));
+  for (let i = 0; i < columns.length; i++) {
+    if (!needsExactSums({ cpu: columns.cpu[i] as number, ram: columns.ram[i] as number, disk: columns.disk[i] as number })) {
+      continue;
+    }
+    const minute = columns.minute[i] as number;
+    const sums = exact.get(keyOf(columns.services?.[i] ?? '', minute)) ?? exact.get(keyOf('', minute));
+    if (sums === undefined) throw new PromiseError(`${localFile}: row ${i} has a sum past ${exactBelow} and no exact one`);
+    columns.cpu[i] = Number(sums.cpu);
+    columns.ram[i] = Number(sums.ram);
+    columns.disk[i] = Number(sums.disk);
+    if ([sums.cpu, sums.ram, sums.disk].some((sum) => typeof sum === 'bigint')) wide.set(i, exactRow(columns, i, sums));
+  }
+};
+
+const exactRow = (columns: RowColumns, i: number, { cpu, ram, disk }: ExactSums): MinuteRow => ({
+  cpu, ram, disk,
+  maxCpu: columns.maxCpu[i] as number, maxCpuAt: columns.maxCpuAt[i] as number,
+  maxRam: columns.maxRam[i] as number, maxRamAt: columns.maxRamAt[i] as number,
+  maxDisk: columns.maxDisk[i] as number, maxDiskAt: columns.maxDiskAt[i] as number,
+  messages: columns.messages[i] as number,
+});
