@@ -1,0 +1,183 @@
+/**
+ * Mapper: turns byte ranges of raw files into minute rows. A worker: any number of them share the queue.
+ *
+ * in    range.assigned
+ * out   range.mapped       the rows are in minutes/<batch>/<task>.parquet
+ * owns  nothing            a second run of a task gives the same bytes, and finds the first run's file
+ *
+ * X1  Every record that the commits promise is in the rows once, or the task fails and says which file is not as
+ *     promised: one too many, one too few, one twice, one that cannot be read.
+ * X2  Only committed records count: an offset outside its input's [from, to) does not, wherever in the file it stands.
+ * X3  An output that exists is never replaced; the second run reports what is there (S3).
+ * X4  A missing raw file fails the task (S3).
+ */
+import { createHash, randomUUID } from 'node:crypto';
+import { createWriteStream } from 'node:fs';
+import { rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { Readable } from 'node:stream';
+import { pipeline } from 'node:stream/promises';
+import type { Sql } from '../infra/sql/sql.js';
+import type { Storage, StoredFile } from '../infra/storage/storage.js';
+import { PromiseError } from '../infra/errors.js';
+import { groupBy } from '../protocol/group-by.js';
+import type { RangeAssigned, RangeMapped, RawInput } from '../protocol/messages/batch.js';
+import { aggregateRecords, copyToParquet, parquetMetadata, rowColumns } from '../protocol/minute-row-sql.js';
+
+export interface MapperEnvironment {
+  readonly storage: Storage;
+  readonly sql: Sql;
+}
+
+/** @throws PromiseError (X1), FileMissingError (X4) */
+export const mapRange = async (task: RangeAssigned, { storage, sql }: MapperEnvironment): Promise<RangeMapped> => {
+  if (await storage.length(task.output) !== undefined) return await reportThere(task, storage, sql); // X3
+  const workFile = join(storage.workFolder, `${task.batch}-${task.task}-${randomUUID()}`);
+  const copies: string[] = [];
+  try {
+    const scanned = await localFiles(task, storage, workFile, copies);
+    return await sql.session(async (session) => {
+      await mapRecords(session, scanned);
+      const [counted] = await session.rows('SELECT count(*) AS rows FROM mapped');
+      const rows = Number(counted?.rows);
+      const records = promised(task.inputs);
+      await session.run(...copyToParquet(`SELECT ${rowColumns.join(', ')} FROM mapped ORDER BY service, minute`,
+        outputFormat, `${workFile}.parquet`,
+        { batch: task.batch, task: String(task.task), records: String(records), rows: String(rows) }));
+      const { existed, ...file } = await storage.adopt(`${workFile}.parquet`, task.output);
+      return existed ? await reportThere(task, storage, sql) : { batch: task.batch, task: task.task, file, records, rows };
+    });
+  } finally {
+    await Promise.all([...copies, `${workFile}.parquet`].map((file) => rm(file, { force: true })));
+  }
+};
+
+/** Reducers pick some services out of it. */
+const outputFormat = 'COMPRESSION zstd, ROW_GROUP_SIZE 16384';
+
+const promised = (inputs: readonly RawInput[]): number => inputs.reduce((sum, { records }) => sum + records, 0);
+
+/** An input, and the local file that DuckDB finds its records in. */
+interface Scanned {
+  readonly input: RawInput;
+  readonly file: string;
+}
+
+/** In place, or, of a file that is needed less than half, a copy of what is needed (bounded: streamed). */
+const localFiles = async (
+  task: RangeAssigned, storage: Storage, workFile: string, copies: string[],
+): Promise<Scanned[]> => {
+  const scanned: Scanned[] = [];
+  for (const [path, inputs] of groupBy(task.inputs, (input) => input.path)) {
+    const needed = inputs.reduce((sum, { fromByte, toByte }) => sum + toByte - fromByte, 0);
+    const inPlace = needed * 2 >= Math.max(...inputs.map(({ fileBytes }) => fileBytes));
+    const file = inPlace ? await storage.local(path) : `${workFile}-${copies.length}.ndjson`;
+    if (!inPlace) {
+      copies.push(file);
+      await pipeline(Readable.from(bytesOf(inputs, storage)), createWriteStream(file));
+    }
+    scanned.push(...inputs.map((input) => ({ input, file })));
+  }
+  return scanned;
+};
+
+async function* bytesOf(inputs: readonly RawInput[], storage: Storage): AsyncIterable<Buffer> {
+  for (const { path, fromByte, toByte } of inputs) yield* storage.stream(path, fromByte, toByte);
+}
+
+/**
+ * The raw lines of all inputs in one scan, each with its input. `ignore_errors`: a torn tail is no record; what cannot
+ * be read becomes NULL, or is left out, and is missing in the counts.
+ */
+const records = `read_json($files, format = 'newline_delimited', ignore_errors = true, hive_partitioning = false,
+    maximum_object_size = 4194304, filename = true, columns = {"offset": 'BIGINT', service: 'VARCHAR',
+    "timestamp": 'BIGINT', cpu: 'DOUBLE', ram: 'DOUBLE', disk: 'DOUBLE'})
+  JOIN inputs USING (filename) WHERE "offset" >= lowest AND "offset" < past`; // X2
+
+/** A record's place: offsets of all partitions side by side, so that one set of numbers shows a double. */
+const place = '"offset" + shift';
+
+/** NULL as soon as one of them is. */
+const allFields = 'cpu + ram + disk + "timestamp"';
+
+/** A set of places up to this many bits is counted in a bitmap. */
+const bitmapBitsMax = 2 ** 27;
+
+/** Makes the table `mapped` and checks it against the commits (X1). */
+const mapRecords = async (sql: Sql, scanned: readonly Scanned[]): Promise<void> => {
+  const files = [...new Set(scanned.map(({ file }) => file))];
+  const span = await createInputs(sql, scanned);
+  if (files.length === 0) {
+    await sql.run(`CREATE TEMP TABLE mapped (${rowColumns.map((name) => `${name} ${name === 'service' ? 'VARCHAR' : 'BIGINT'}`).join(', ')})`);
+    return;
+  }
+  await sql.run(`CREATE TEMP TABLE mapped AS ${aggregateRecords(records,
+    { readable: `count(${allFields})`, places: `list(${place})` })}`, { files });
+  const distinct = span <= bitmapBitsMax
+    ? `SELECT bit_count(bitstring_agg(place, 0, ${Math.max(0, span - 1)}))` : 'SELECT count(DISTINCT place)';
+  const [found] = await sql.rows(`SELECT sum(messages) AS records, sum(readable) AS readable,
+    count(*) FILTER (service IS NULL) AS nameless,
+    (${distinct} FROM (SELECT unnest(places) AS place FROM mapped)) AS places FROM mapped`);
+  const expected = promised(scanned.map(({ input }) => input));
+  const right = [found?.records, found?.readable, found?.places].every((count) => Number(count ?? 0) === expected);
+  if (!right || Number(found?.nameless) > 0) throw await broken(sql, files, expected);
+};
+
+/** Makes the table `inputs`, which tells a record's input by its file and offset. @returns the number of places. */
+const createInputs = async (sql: Sql, scanned: readonly Scanned[]): Promise<number> => {
+  let span = 0;
+  const shifts = new Map<number, number>();
+  for (const [partition, members] of groupBy(scanned, ({ input }) => input.partition)) {
+    const lowest = Math.min(...members.map(({ input }) => input.from));
+    shifts.set(partition, span - lowest);
+    span += Math.max(...members.map(({ input }) => input.to)) - lowest;
+  }
+  await sql.run(`CREATE TEMP TABLE inputs AS SELECT unnest(from_json($inputs, '[{"filename": "VARCHAR",
+    "lowest": "BIGINT", "past": "BIGINT", "shift": "BIGINT", "path": "VARCHAR", "promised": "BIGINT"}]'), recursive := true)`, {
+    inputs: JSON.stringify(scanned.map(({ input, file }) => ({
+      filename: file, lowest: input.from, past: input.to, shift: shifts.get(input.partition), path: input.path,
+      promised: input.records,
+    }))),
+  });
+  return span;
+};
+
+const examplesMax = 5;
+
+/** Scans once more to say where it is not as promised. */
+const broken = async (sql: Sql, files: readonly string[], expected: number): Promise<PromiseError> => {
+  const wrong = await sql.rows(`SELECT path, inputs.lowest, inputs.past, promised, coalesce(records, 0) AS records,
+      coalesce(readable, 0) AS readable, coalesce(places, 0) AS places FROM inputs LEFT JOIN (
+      SELECT filename, lowest, count(*) AS records,
+        count(${allFields}) FILTER (service IS NOT NULL) AS readable, count(DISTINCT ${place}) AS places
+      FROM ${records} GROUP BY filename, lowest) USING (filename, lowest)
+    WHERE promised IS DISTINCT FROM records OR promised <> readable OR promised <> places
+    ORDER BY path, inputs.lowest LIMIT ${examplesMax}`, { files });
+  const where = wrong.map((row) => `${row.path}, offsets [${row.lowest}, ${row.past}): ${row.promised} records promised, `
+    + `${row.records} found, ${row.readable} whole, ${row.places} different`);
+  return new PromiseError(`raw files do not hold the ${expected} records that the commits promise: `
+    + (where.join('; ') || `some offsets are in more than one of ${files.join(', ')}`));
+};
+
+/** What the first run left under the task's name. */
+const reportThere = async (task: RangeAssigned, storage: Storage, sql: Sql): Promise<RangeMapped> => {
+  const file = await hashed(task.output, storage);
+  const rows = await sql.rows(parquetMetadata, { files: [await storage.local(task.output, file)] });
+  const noted = new Map(rows.map(({ key, value }) => [String(key), String(value)]));
+  const records = promised(task.inputs);
+  if (noted.get('batch') !== task.batch || Number(noted.get('records')) !== records) {
+    throw new PromiseError(`${task.output} is of batch ${noted.get('batch')} with ${noted.get('records')} records; `
+      + `the task is of batch ${task.batch} with ${records}`);
+  }
+  return { batch: task.batch, task: task.task, file, records, rows: Number(noted.get('rows')) };
+};
+
+const hashed = async (path: string, storage: Storage): Promise<StoredFile> => {
+  const hash = createHash('sha256');
+  let bytes = 0;
+  for await (const chunk of storage.stream(path)) {
+    hash.update(chunk);
+    bytes += chunk.length;
+  }
+  return { path, bytes, sha256: hash.digest('hex') };
+};

@@ -1,0 +1,236 @@
+/**
+ * Reducer: makes the new month files of some services. A worker: any number of them share the queue.
+ *
+ * in    services.assigned
+ * out   services.reduced   the files are there, and so is their listing
+ * owns  views/batch/<service>/<month>.<batch>.parquet, minutes/<batch>/services-<task>.json
+ *
+ * R1  A row is the merge of the base's row and the new ones to the bit, past 2^52 too; of a date that is recomputed it is
+ *     the new ones alone.
+ * R2  A month that got nothing new keeps its file: the cost follows what is new and the months it touches.
+ * R3  A missing or changed input, or base file that is read, fails the task (S3).
+ * R4  An output that exists is never replaced; the second run reports what is there (S3).
+ */
+import { createHash, randomUUID } from 'node:crypto';
+import { readFile, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { FileExistsError } from '../infra/errors.js';
+import type { Sql } from '../infra/sql/sql.js';
+import type { Storage } from '../infra/storage/storage.js';
+import { exactBelow, type ExactSums, exactSumsKey, formatExactSums, parseExactSums } from '../protocol/exact-sums.js';
+import { groupBy } from '../protocol/group-by.js';
+import type { Manifest, MonthFile, ServiceListing, ServicesAssigned, ServicesReduced } from '../protocol/messages/batch.js';
+import {
+  copyToParquet, mergeRows, messageType, parquetMetadata, projectRows, restoreRows, rowColumns, viewFormat,
+} from '../protocol/minute-row-sql.js';
+import { encodeName, serviceBucket } from '../protocol/name-code.js';
+import { parseSum } from '../protocol/units.js';
+
+export interface ReducerEnvironment {
+  readonly storage: Storage;
+  readonly sql: Sql;
+}
+
+/** @throws FileMissingError, PromiseError when an input or a base file is not there or not as named (R3). */
+export const reduceServices = async (task: ServicesAssigned, env: ReducerEnvironment): Promise<ServicesReduced> => {
+  const { storage } = env;
+  if (await storage.length(task.output) !== undefined) return await reportThere(task, storage); // R4
+  const inputs: string[] = [];
+  for (const { path, bytes, sha256 } of task.inputs) inputs.push(await storage.local(path, { bytes, sha256 }));
+  const base = await baseFiles(task, storage);
+  const files = await env.sql.session(async (sql) => {
+    const { touched, kept } = choose(task, base, await newMonths(task, sql, inputs));
+    const made: MonthFile[] = [];
+    for (const group of groupsOf(touched)) made.push(...await writeGroup(task, { storage, sql }, inputs, group));
+    return [...kept, ...made];
+  });
+  const listing: ServiceListing = { batch: task.batch, task: task.task, files: files.sort(byServiceAndMonth) };
+  try {
+    await storage.create(task.output, Buffer.from(`${JSON.stringify(listing)}\n`));
+  } catch (error) {
+    if (!(error instanceof FileExistsError)) throw error; // R4: a first run was faster
+  }
+  return await reportThere(task, storage);
+};
+
+/** One month of one service that has to be written. `rows`: about how many it will have. */
+interface TouchedMonth {
+  readonly service: string;
+  readonly month: string;
+  readonly rows: number;
+  readonly base?: MonthFile;
+}
+
+const keyOf = ({ service, month }: { service: string; month: string }): string => `${month} ${service}`;
+
+const byServiceAndMonth = (a: { service: string; month: string }, b: { service: string; month: string }): number =>
+  compare(a.service, b.service) || compare(a.month, b.month);
+
+const compare = (a: string, b: string): number => (a < b ? -1 : a > b ? 1 : 0);
+
+/** The base's files of the task's services. */
+const baseFiles = async (task: ServicesAssigned, storage: Storage): Promise<MonthFile[]> => {
+  if (task.base === null) return [];
+  const { path, bytes, sha256 } = task.base;
+  const manifest = JSON.parse(await readFile(await storage.local(path, { bytes, sha256 }), 'utf8')) as Manifest; // R3
+  return manifest.files.filter(({ service }) => serviceBucket(service, task.buckets) === task.task);
+};
+
+const fromInputs = 'read_parquet($inputs, hive_partitioning = false)';
+
+/** The months of the task's services that got new rows, and how many. */
+const newMonths = async (task: ServicesAssigned, sql: Sql, inputs: readonly string[]): Promise<TouchedMonth[]> => {
+  if (inputs.length === 0) return [];
+  const found = await sql.rows(`SELECT service, year(time) * 12 + month(time) - 1 AS months, count(*) AS rows
+    FROM (SELECT service, make_timestamp_ms(minute) AS time FROM ${fromInputs}) GROUP BY ALL`, { inputs });
+  return found
+    .map(({ service, months, rows }) => ({ service: String(service), month: monthText(Number(months)), rows: Number(rows) }))
+    .filter(({ service }) => serviceBucket(service, task.buckets) === task.task);
+};
+
+/** Months since the year 0 as YYYY-MM. */
+const monthText = (months: number): string =>
+  `${String(Math.floor(months / 12)).padStart(4, '0')}-${String(months % 12 + 1).padStart(2, '0')}`;
+
+/** A month is touched by new rows, or by a date of it that is recomputed; every other keeps its file (R2). */
+const choose = (
+  { dates }: ServicesAssigned, base: readonly MonthFile[], added: readonly TouchedMonth[],
+): { touched: TouchedMonth[]; kept: MonthFile[] } => {
+  const touched = new Map(added.map((month) => [keyOf(month), month]));
+  const recomputed = new Set(dates === 'all' ? [] : dates.map((date) => date.slice(0, 7)));
+  const kept: MonthFile[] = [];
+  for (const file of dates === 'all' ? [] : base) { // all: nothing of the base stays
+    const month = touched.get(keyOf(file));
+    if (month === undefined && !recomputed.has(file.month)) kept.push(file);
+    else {
+      touched.set(keyOf(file), { service: file.service, month: file.month, rows: (month?.rows ?? 0) + file.rows, base: file });
+    }
+  }
+  return { touched: [...touched.values()].sort(byServiceAndMonth), kept };
+};
+
+const groupRowsMax = 500_000;
+const groupMonthsMax = 1_000;
+
+/** So many months at a time that their rows stay bounded, whatever the task's size. */
+function* groupsOf(months: readonly TouchedMonth[]): Iterable<TouchedMonth[]> {
+  let group: TouchedMonth[] = [];
+  let rows = 0;
+  for (const month of months) {
+    if (group.length === groupMonthsMax || (group.length > 0 && rows + month.rows > groupRowsMax)) {
+      yield group;
+      group = [];
+      rows = 0;
+    }
+    group.push(month);
+    rows += month.rows;
+  }
+  if (group.length > 0) yield group;
+}
+
+const writeGroup = async (
+  task: ServicesAssigned, { storage, sql }: ReducerEnvironment, inputs: readonly string[], group: readonly TouchedMonth[],
+): Promise<MonthFile[]> => {
+  await mergeGroup(task, { storage, sql }, inputs, group);
+  const exact = await exactSumsOf(sql, group);
+  const counts = await sql.rows(`SELECT i, count(*) AS rows, sum(messages) AS messages, max(messages) AS messages_max
+    FROM merged GROUP BY i ORDER BY i`);
+  const made: MonthFile[] = [];
+  for (const { i, rows, messages, messages_max } of counts) { // a month without rows has no file
+    const { service, month } = group[Number(i)] as TouchedMonth;
+    const wide = exact.get(Number(i));
+    const localFile = join(storage.workFolder, `${task.batch}-${task.task}-${randomUUID()}.parquet`);
+    const [copy, parameters] = copyToParquet(
+      projectRows(`(FROM merged WHERE i = $i ORDER BY minute)`, messageType(Number(messages_max))), viewFormat, localFile, {
+        batch: task.batch, service, month, records: String(messages),
+        ...wide !== undefined && { [exactSumsKey]: formatExactSums(wide, true) },
+      });
+    try {
+      await sql.run(copy, { ...parameters, i: Number(i) });
+      const path = `views/batch/${encodeName(service)}/${month}.${task.batch}.parquet`;
+      const { existed: _, ...file } = await storage.adopt(localFile, path);
+      made.push({ service, month, ...file, rows: Number(rows), msg_num: Number(messages) });
+    } finally {
+      await rm(localFile, { force: true });
+    }
+  }
+  return made;
+};
+
+/** Makes the table `merged`: the rows of the group's months, with `i`, the index of their month in the group (R1). */
+const mergeGroup = async (
+  task: ServicesAssigned, { storage, sql }: ReducerEnvironment, inputs: readonly string[], group: readonly TouchedMonth[],
+): Promise<void> => {
+  await createTable(sql, 'months', { i: 'BIGINT', service: 'VARCHAR', since: 'BIGINT', before: 'BIGINT' },
+    group.map(({ service, month }, i) => ({ i, service, since: monthStart(month, 0), before: monthStart(month, 1) })));
+  const sources: string[] = [];
+  const parameters: Record<string, readonly string[]> = {};
+  if (inputs.length > 0) {
+    sources.push(fromInputs);
+    parameters.inputs = inputs;
+  }
+  const base = group.flatMap((month) => month.base ?? []);
+  if (base.length > 0) {
+    const files: string[] = [];
+    for (const { path, bytes, sha256 } of base) files.push(await storage.local(path, { bytes, sha256 })); // R3
+    await createBaseRows(task, sql, files, base);
+    sources.push('base_rows');
+  }
+  const rows = sources.map((source) => `SELECT i, ${rowColumns.join(', ')} FROM ${source} JOIN months USING (service)
+    WHERE minute >= since AND minute < before`).join(' UNION ALL ');
+  await sql.run(`CREATE OR REPLACE TEMP TABLE merged AS ${mergeRows(`(${rows})`, ['i'])} ORDER BY i, minute`, parameters);
+};
+
+const monthStart = (month: string, later: number): number =>
+  Date.UTC(Number(month.slice(0, 4)), Number(month.slice(5)) - 1 + later);
+
+/** Makes the table `base_rows`: the base's rows with their exact sums, without the dates that are recomputed. */
+const createBaseRows = async (
+  { dates }: ServicesAssigned, sql: Sql, files: readonly string[], base: readonly MonthFile[],
+): Promise<void> => {
+  const days = dates === 'all' ? [] : dates;
+  await createTable(sql, 'recomputed', { day: 'BIGINT' }, days.map((date) => ({ day: Date.parse(date) / dayMs })));
+  const view = 'read_parquet($files, hive_partitioning = false, union_by_name = true)';
+  await sql.run(`CREATE OR REPLACE TEMP TABLE base_rows AS SELECT * FROM (${restoreRows(view)})
+    WHERE minute // ${dayMs} NOT IN (FROM recomputed)`, { files });
+  // Only a file with so many records can have a row whose sum is past a double.
+  const large = files.filter((_, i) => (base[i] as MonthFile).msg_num * readingMax >= exactBelow);
+  if (large.length === 0) return;
+  const noted = await sql.rows(parquetMetadata, { files: large });
+  const services = new Map(files.map((file, i) => [file, (base[i] as MonthFile).service]));
+  const exact = noted.filter(({ key }) => key === exactSumsKey)
+    .flatMap(({ file, value }) => parseExactSums(String(value), services.get(String(file)) ?? ''));
+  await createTable(sql, 'exact', { service: 'VARCHAR', minute: 'BIGINT', cpu: 'BIGINT', ram: 'BIGINT', disk: 'BIGINT' },
+    exact.map((sums) => ({ ...sums, cpu: String(sums.cpu), ram: String(sums.ram), disk: String(sums.disk) })));
+  await sql.run(`UPDATE base_rows SET cpu = exact.cpu, ram = exact.ram, disk = exact.disk FROM exact
+    WHERE base_rows.service = exact.service AND base_rows.minute = exact.minute`);
+};
+
+const dayMs = 86_400_000;
+/** The largest reading, in millionths. */
+const readingMax = 10_000 * 1_000_000;
+
+/** The rows of `merged` whose sums are past what a double gives back, by month. */
+const exactSumsOf = async (sql: Sql, group: readonly TouchedMonth[]): Promise<Map<number, ExactSums[]>> => {
+  const wide = await sql.rows(`SELECT i, minute, cpu::VARCHAR AS cpu, ram::VARCHAR AS ram, disk::VARCHAR AS disk FROM merged
+    WHERE greatest(cpu, ram, disk) >= ${exactBelow} ORDER BY i, minute`);
+  return groupBy(wide.map(({ i, minute, cpu, ram, disk }) => ({
+    i: Number(i), service: (group[Number(i)] as TouchedMonth).service, minute: Number(minute),
+    cpu: parseSum(String(cpu)), ram: parseSum(String(ram)), disk: parseSum(String(disk)),
+  })), ({ i }) => i);
+};
+
+const createTable = (
+  sql: Sql, name: string, columns: Record<string, string>, rows: readonly Record<string, string | number>[],
+): Promise<void> =>
+  sql.run(`CREATE OR REPLACE TEMP TABLE ${name} AS SELECT unnest(from_json($rows, '[${JSON.stringify(columns)}]'),
+    recursive := true)`, { rows: JSON.stringify(rows) });
+
+/** What is under the task's name. */
+const reportThere = async (task: ServicesAssigned, storage: Storage): Promise<ServicesReduced> => {
+  const bytes = await storage.read(task.output);
+  const { files } = JSON.parse(bytes.toString()) as ServiceListing;
+  const listing = { path: task.output, bytes: bytes.length, sha256: createHash('sha256').update(bytes).digest('hex') };
+  const sum = (count: (file: MonthFile) => number) => files.reduce((total, file) => total + count(file), 0);
+  return { batch: task.batch, task: task.task, listing, records: sum((f) => f.msg_num), rows: sum((f) => f.rows) };
+};
