@@ -57,6 +57,8 @@ export const catalogue = {
     'changed rows of the open part', RealtimeUpdated),
   'part.stored': entry('part.stored.<p>', 'STORED', ['windower'], ['scheduler', 'merger'],
     'these offsets are in this part of the real-time view', PartStored),
+  'part.asked': entry('part.asked', null, ['scheduler'], ['windower'],
+    'close the open part now: a batch of all there is was asked for', null),
   'batch.asked': entry('batch.asked', null, ['command line'], ['scheduler'],
     'a batch or a rebuild now, please; answered with its id', BatchAsked),
   'batch.requested': entry('batch.requested', 'BATCH', ['scheduler'], ['merger'],

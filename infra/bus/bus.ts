@@ -26,11 +26,23 @@ export interface PlainMessage {
 /** Where to begin: with this sequence, with the first message received at or after this time (ms), or with what comes next. */
 export type LogStart = { sequence: number } | { time: number } | 'first' | 'new';
 
+export interface LogOptions {
+  filter?: string;
+  start: LogStart;
+  /** How many messages may be held here and asked for together. */
+  held?: number;
+  /** Called whenever something arrived, or the reader was lost. */
+  arrived?: () => void;
+}
+
 /** Pulls one log in order, many messages at once, with a bound on what is held. */
 export interface LogReader {
-  /** Up to `max` of the messages that are here, in order; maybe none. */
+  /**
+   * Up to `max` of the messages that are here, in order; maybe none.
+   * @throws RetryableError when all that was here is taken and the reader or its connection is lost.
+   */
   take(max: number): LogMessage[];
-  /** Resolves when `take` would give something; rejects when the reader or its connection is lost. */
+  /** Resolves when `take` would give something or throw. */
   ready(): Promise<void>;
   /** How many more the log had behind the newest message that arrived here. */
   readonly pending: number;
@@ -79,7 +91,7 @@ export interface Bus {
   /** The largest message the server takes, bytes. */
   readonly payloadBytesMax: number;
 
-  read(stream: string, options: { filter?: string; start: LogStart; held?: number }): Promise<LogReader>;
+  read(stream: string, options: LogOptions): Promise<LogReader>;
   /** The last message on a subject (or filter) of a log, never a stale one. */
   last(stream: string, subject: string): Promise<LogMessage | undefined>;
   at(stream: string, sequence: number): Promise<LogMessage | undefined>;

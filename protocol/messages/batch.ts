@@ -26,7 +26,11 @@ export const BatchRequested = Type.Object({
 });
 export type BatchRequested = Type.Static<typeof BatchRequested>;
 
-/** Some bytes of a raw file. Records count whose offset is in [from, to); the commits say how many those are. */
+/**
+ * Some bytes of a raw file. Records count whose offset is in [from, to); the commits say how many those are. Where a cut lies
+ * within a commit of several dates, that is known of the commit alone: its first input names the whole number, its others 0, and
+ * all of them are in one task.
+ */
 export const RawInput = Type.Object({
   path: Type.String(),
   partition: Partition,
@@ -144,7 +148,7 @@ export const Manifest = Type.Object({
   cut: PositionShape,
   requestedAt: Instant,
   files: Type.Array(MonthFile),
-  /** Each raw file, up to the cut: its committed bytes, lowest and highest offset, and records. */
+  /** Each raw file: what commits that end at or below the cut say of it: bytes, lowest and highest offset, records. */
   raw: Type.Array(Type.Object({
     path: Type.String(),
     partition: Partition,

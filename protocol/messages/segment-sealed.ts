@@ -17,7 +17,7 @@ export const SegmentHead = Type.Object({
    *  its lines are done (-1: all of them). */
   metrics: Type.Object({ sequence: Offset, received: Instant, lines: Type.Integer({ minimum: -1 }) }),
   /** For each source in it: every n that it took, with a record or without (refused, empty line, given up) (B4). */
-  taken: Type.Array(Type.Object({ ...SourceShape, ranges: RangesShape, lowest: Type.Optional(Offset) })),
+  taken: Type.Array(Type.Object({ ...SourceShape, ranges: RangesShape })),
   /** What it refused, by service and reason. */
   refused: RefusedShape,
   /** By service ("" for gateways): how many n of this partition's sources are missing now; those that changed (absolute). */

@@ -1,0 +1,286 @@
+/**
+ * Buffer: turns what was published into segments of one partition: checked, normalised, numbered, on disk.
+ *
+ * in    metrics            from the message that the last segment notes
+ * out   segment.sealed     at `bufferCapacity` records, after `sealAfterMs`, at a stop; fenced
+ *       reading.rejected   each refused line, before the segment that counts it
+ *       reading.sealed     the acknowledgement, to each source in the segment
+ *       table.stored       a snapshot of the table of sources, each minute or 250,000 records; fenced
+ * owns  state/buffer/<partition>/
+ *
+ * B1  An n is acknowledged, and stands in a snapshot, only when SEGMENTS has acknowledged its segment.
+ * B2  A copy of a sealed n never counts, and is acknowledged again.
+ * B3  The acknowledgement names subject and agent.
+ * B4  A segment names, for each source, every n that it took; replaying SEGMENTS makes the table whole.
+ * B5  A snapshot's name holds its offset; it is never replaced; SEGMENTS is replayed from it.
+ * B6  A reading that would open a 65th range is not taken; what lies below Tidemark-Oldest is closed.
+ * B8  An empty line's n is taken; a final line break makes no line.
+ * B9  When only copies came, a segment without records moves the position, at most one a second.
+ * B10 METRICS is resumed at the noted message only if it still has the noted receipt time, else from that time on.
+ * B11 METRICS is purged for this partition alone, strictly below the noted message, if it is still the noted one.
+ * B12 A rejected message's id is sequence, receipt time and line.
+ */
+import { map } from 'rxjs';
+import type { FoldDefinition, Input } from '../infra/actor/fold.js';
+import type { Output, Step } from '../infra/actor/output.js';
+import type { LogMessage } from '../infra/bus/bus.js';
+import { chunkBytesMax } from '../protocol/messages/chunks.js';
+import { rejectedHeaders } from '../protocol/messages/reading-rejected.js';
+import type { ReadingSealed } from '../protocol/messages/reading-sealed.js';
+import { encodeName, type ParsedSubject, parseSubject, publishedSubject } from '../protocol/name-code.js';
+import { isAgent, isEmptyLine, isReadingNumber, isRefusal, readLine, splitLines } from '../protocol/reading.js';
+import { chainHeader, encodeSegment, nextChain } from '../protocol/segment.js';
+import { beginBuffer, purgeMetrics, storeTable } from './buffer/begin.js';
+import {
+  addReading, hasContent, headOf, isFull, noteRefused, noteTaken, openSegment, type OpenSegment, type Place, recordsIn, refusedToldMax,
+} from './buffer/open-segment.js';
+import { entryOf, lookUp, type SourceEntry, type SourceTable, take, takeMissingChanges } from './buffer/source-table.js';
+import { bufferTicks } from './buffer/ticks.js';
+
+/** After this many records a snapshot is due, whatever the time. */
+const snapshotRecordsMax = 250_000;
+
+export interface BufferState {
+  readonly partition: number;
+  readonly table: SourceTable;
+  open: OpenSegment;
+  /** Numbers the open segment, for the clock that seals it. */
+  opening: number;
+  /** The chain and the METRICS place of the last segment. */
+  chain: string;
+  sealedPlace: Place;
+  /** How far METRICS was taken. */
+  place: Place;
+  /** Lines to leave out of the message that a segment was split in. */
+  skip: { readonly sequence: number; readonly lines: number } | undefined;
+  /** Copies of sealed readings to acknowledge again (B2). */
+  readonly copied: Set<SourceEntry>;
+  segmentSequence: number;
+  snapshotOffset: number;
+  counts: { records: number; segments: number; refused: number; copies: number; notTaken: number };
+}
+
+interface Identity { readonly agent: string; readonly n: number }
+
+interface PublishedMessage {
+  readonly subject: string;
+  readonly parsed: ParsedSubject | undefined;
+  readonly header: Identity | undefined;
+  readonly oldest: number | undefined;
+  readonly message: LogMessage;
+}
+
+const subjects = new Map<string, { subject: string; parsed: ParsedSubject | undefined }>();
+
+const subjectOf = (stored: string): { subject: string; parsed: ParsedSubject | undefined } => {
+  let known = subjects.get(stored);
+  if (known === undefined) {
+    const subject = publishedSubject(stored)?.published ?? stored;
+    known = { subject, parsed: parseSubject(subject) };
+    if (subjects.size >= 16_384) subjects.clear();
+    subjects.set(stored, known);
+  }
+  return known;
+};
+
+const readMessage = (message: LogMessage): PublishedMessage => {
+  const agent = message.header('Tidemark-Agent');
+  const n = Number(message.header('Tidemark-N'));
+  const oldest = Number(message.header('Tidemark-Oldest'));
+  return {
+    ...subjectOf(message.subject),
+    header: agent !== undefined && isAgent(agent) && isReadingNumber(n) ? { agent, n } : undefined,
+    oldest: isReadingNumber(oldest) ? oldest : undefined,
+    message,
+  };
+};
+
+const addMessages = (state: BufferState, messages: readonly LogMessage[], capacity: number): Step<BufferState> => {
+  const outputs: Output[] = [];
+  for (const message of messages) addMessage(state, readMessage(message), outputs);
+  if (recordsIn(state.open) >= capacity) outputs.push(...seal(state));
+  for (const entry of state.copied) {
+    if (!state.open.sources.has(entry)) outputs.push(...acknowledge(state, entry, [])); // B2; else its seal acknowledges it
+  }
+  state.copied.clear();
+  return [state, outputs];
+};
+
+const addMessage = (state: BufferState, published: PublishedMessage, outputs: Output[]): void => {
+  const { message } = published;
+  const { sequence, received } = message;
+  const lines = splitLines(message.body);
+  const done = state.skip?.sequence === sequence ? state.skip.lines : 0;
+  state.skip = undefined;
+  if (published.header && published.oldest !== undefined) close(state, entryOf(state.table, published.subject, published.header.agent, received), published.oldest);
+  for (let i = done; i < lines.length; i++) {
+    const line = lines[i] as Uint8Array;
+    if (isFull(state.open, line.byteLength)) {
+      state.place = { sequence, received, lines: i };
+      outputs.push(...seal(state));
+    }
+    addLine(state, published, line, i);
+  }
+  state.place = { sequence, received, lines: -1 };
+};
+
+/** B6: gives up what lies below the lowest n that a source still has. */
+const close = (state: BufferState, entry: SourceEntry, oldest: number): void => {
+  if (oldest <= entry.closedBelow) return;
+  entry.closedBelow = oldest;
+  const first = entry.taken[0];
+  if (first !== undefined && first[0] <= 1 && first[1] >= oldest) return; // nothing was missing there
+  take(state.table, entry, 1, oldest);
+  noteTaken(state.open, entry, 1, oldest);
+};
+
+const addLine = (state: BufferState, published: PublishedMessage, line: Uint8Array, index: number): void => {
+  const { subject, parsed, header, message } = published;
+  const n = header && header.n + index;
+  if (header && n !== undefined) {
+    const known = entryOf(state.table, subject, header.agent, message.received);
+    if (isEmptyLine(line)) { takeWithoutRecord(state, known, n); return; } // B8
+  } else if (isEmptyLine(line)) {
+    return;
+  }
+  const read = readLine(line, {
+    subject: parsed, received: message.received, ...(header && n !== undefined ? { agent: header.agent, n } : {}),
+  });
+  const entry = read.agent !== undefined ? entryOf(state.table, subject, read.agent, message.received) : undefined;
+  if (entry && published.oldest !== undefined) close(state, entry, published.oldest);
+  if (entry) {
+    const found = lookUp(entry, read.n as number);
+    if (found === 'copy') { state.copied.add(entry); state.counts.copies += 1; return; }
+    if (found === 'full') { state.counts.notTaken += 1; return; } // B6: it comes again
+    take(state.table, entry, read.n as number, (read.n as number) + 1);
+  }
+  if (isRefusal(read)) {
+    noteRefused(state.open, read.service, read.reason);
+    state.open.rejected.push(rejected(state.partition, published, line, index, read.reason));
+    state.counts.refused += 1;
+    if (entry) {
+      noteTaken(state.open, entry, read.n as number, (read.n as number) + 1).refused.push({ n: read.n as number, reason: read.reason });
+    }
+    return;
+  }
+  addReading(state.open, read, message.received, entry && subject);
+  if (entry) noteTaken(state.open, entry, read.n as number, (read.n as number) + 1);
+};
+
+const takeWithoutRecord = (state: BufferState, entry: SourceEntry, n: number): void => {
+  const found = lookUp(entry, n);
+  if (found === 'copy') state.copied.add(entry);
+  if (found !== 'free') return;
+  take(state.table, entry, n, n + 1);
+  noteTaken(state.open, entry, n, n + 1);
+};
+
+const rejected = (partition: number, published: PublishedMessage, line: Uint8Array, index: number, reason: string): Output => {
+  const { sequence, received } = published.message;
+  return {
+    do: 'publish',
+    message: 'reading.rejected',
+    subject: `reading.rejected.${partition}`,
+    body: line.subarray(0, chunkBytesMax),
+    headers: {
+      [rejectedHeaders.subject]: published.subject,
+      [rejectedHeaders.reason]: reason,
+      [rejectedHeaders.line]: String(index),
+      [rejectedHeaders.received]: String(received),
+    },
+    id: `${sequence}-${received}-${index}`, // B12
+  };
+};
+
+/** The segment, then its acknowledgements: in this order, so that B1 holds. */
+const seal = (state: BufferState): Output[] => {
+  const { open, partition } = state;
+  const head = headOf(open, partition, state.place, takeMissingChanges(state.table));
+  const body = encodeSegment(head, open.lines, open.numbers);
+  const chain = nextChain(state.chain, body);
+  const subject = `segment.sealed.${partition}`;
+  state.chain = chain;
+  state.sealedPlace = state.place;
+  state.counts.records += recordsIn(open);
+  state.counts.segments += 1;
+  state.open = openSegment(head.to);
+  state.opening += 1;
+  state.segmentSequence += 1; // SEGMENTS-<p> has this one subject: fenced, so the next sequence is this one
+  return [
+    ...open.rejected,
+    { do: 'publish', message: 'segment.sealed', subject, body, headers: { [chainHeader]: chain }, fence: subject },
+    ...[...open.sources].flatMap(([entry, source]) => acknowledge(state, entry, source.refused)),
+  ];
+};
+
+const acknowledge = (state: BufferState, entry: SourceEntry, refused: { n: number; reason: string }[]): Output[] => {
+  const subject = `reading.sealed.${encodeName(entry.agent)}`;
+  const told: Output[] = [];
+  for (let from = 0; from === 0 || from < refused.length; from += refusedToldMax) {
+    const body: ReadingSealed = {
+      subject: entry.subject,
+      agent: entry.agent,
+      sealed: entry.taken as [number, number][],
+      refused: refused.slice(from, from + refusedToldMax),
+      partition: state.partition,
+      offset: state.open.from,
+    };
+    told.push({ do: 'tell', message: 'reading.sealed', subject, body: JSON.stringify(body) });
+  }
+  return told;
+};
+
+const isMoved = (state: BufferState): boolean =>
+  state.place.sequence !== state.sealedPlace.sequence || state.place.lines !== state.sealedPlace.lines;
+
+const tick = (state: BufferState, name: string): Step<BufferState> => {
+  switch (name) {
+    case 'seal':
+      return [state, hasContent(state.open) ? seal(state) : []];
+    case 'position':
+      return [state, isMoved(state) && !hasContent(state.open) ? seal(state) : []]; // B9
+    case 'snapshot':
+      return [state, state.open.from > state.snapshotOffset ? [...sealHeld(state), ...snapshot(state)] : []];
+    case 'purge':
+      return [state, [purgeMetrics(state.partition, state.sealedPlace)]];
+    default:
+      return [state, []];
+  }
+};
+
+const sealHeld = (state: BufferState): Output[] => (hasContent(state.open) || isMoved(state) ? seal(state) : []);
+
+/** Right behind a segment, when nothing is held: what is in the table is sealed (B1). */
+const snapshot = (state: BufferState): Output[] => {
+  state.snapshotOffset = state.open.from;
+  return [storeTable(state)];
+};
+
+const step = (state: BufferState, input: Input, capacity: number): Step<BufferState> => {
+  switch (input.kind) {
+    case 'messages': {
+      const [next, outputs] = addMessages(state, input.messages, capacity);
+      const isDue = next.open.from - next.snapshotOffset >= snapshotRecordsMax && !hasContent(next.open);
+      return [next, isDue ? [...outputs, ...snapshot(next)] : outputs];
+    }
+    case 'tick':
+      return tick(state, input.tick);
+    case 'stop':
+      return [state, sealHeld(state)];
+    default:
+      return [state, []];
+  }
+};
+
+export const buffer: FoldDefinition<BufferState> = {
+  name: 'buffer',
+  share: 'partition',
+  produces: ['segment.sealed', 'reading.rejected', 'reading.sealed', 'table.stored'],
+  begin: beginBuffer,
+  step: (state, input, env) => step(state, input, env.settings.bufferCapacity),
+  ticks: (states, env, scheduler) => bufferTicks(
+    states.pipe(map((state) => (hasContent(state.open) ? state.opening : undefined))), env.settings.sealAfterMs, scheduler),
+  messagesPerStepMax: 2_000,
+  place: (state) => state.open.from,
+  counts: (state) => ({ ...state.counts, metricsSequence: state.sealedPlace.sequence, sources: state.table.entries.size }),
+};

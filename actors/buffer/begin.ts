@@ -1,0 +1,119 @@
+/** How a buffer begins (F1, B4, B5, B10), stores its table, and purges METRICS (B11). */
+import type { Env } from '../../infra/actor/env.js';
+import type { Beginning } from '../../infra/actor/fold.js';
+import { readHistory } from '../../infra/actor/history-guard.js';
+import type { Output } from '../../infra/actor/output.js';
+import type { Bus, LogStart } from '../../infra/bus/bus.js';
+import { segmentsStream } from '../../infra/bus/streams.js';
+import { HistoryError } from '../../infra/errors.js';
+import type { TableStored } from '../../protocol/messages/table-stored.js';
+import { noChain } from '../../protocol/messages/segment-sealed.js';
+import { decodeHead } from '../../protocol/segment.js';
+import { createHash } from 'node:crypto';
+import type { BufferState } from '../buffer.js';
+import { openSegment, type Place } from './open-segment.js';
+import { emptyTable, entryOf, forgetSilent, fromSnapshot, type SourceTable, take, toSnapshot } from './source-table.js';
+
+/** A source is forgotten this long after its last reading. */
+const forgetAfterMs = 30 * 86_400_000;
+
+export const beginBuffer = async (env: Env, partition: number): Promise<Beginning<BufferState>> => {
+  const history = await readHistory(env.bus, partition);
+  const snapshot = history.table;
+  const table = snapshot === undefined ? emptyTable()
+    : fromSnapshot((await env.storage.read(snapshot.message.file.path)).toString('utf8'));
+  const last = history.segment;
+  await replay(env, partition, table, (snapshot?.message.segments.sequence ?? 0) + 1, last?.sequence ?? 0);
+  const place: Place = last?.head.metrics ?? { sequence: 0, received: 0, lines: -1 };
+  const { start, skip } = await resumeMetrics(env.bus, partition, place);
+  const to = last?.head.to ?? 0;
+  return {
+    state: {
+      partition,
+      table,
+      open: openSegment(to),
+      opening: 0,
+      chain: last?.chain ?? noChain,
+      sealedPlace: place,
+      place,
+      skip,
+      copied: new Set(),
+      segmentSequence: last?.sequence ?? 0,
+      snapshotOffset: snapshot?.message.offset ?? 0,
+      counts: { records: 0, segments: 0, refused: 0, copies: 0, notTaken: 0 },
+    },
+    logs: { metrics: { stream: 'METRICS', filter: `metrics.${partition}.>`, start, held: 4_000 } },
+    fences: { [`segment.sealed.${partition}`]: last?.sequence ?? 0, [`table.stored.${partition}`]: snapshot?.sequence ?? 0 },
+  };
+};
+
+/** B4: what SEGMENTS took since the snapshot, from the heads alone. */
+const replay = async (env: Env, partition: number, table: SourceTable, from: number, to: number): Promise<void> => {
+  if (from > to) return;
+  const reader = await env.bus.read(segmentsStream(partition), { start: { sequence: from }, held: 64 });
+  try {
+    for (let expected = from; expected <= to;) {
+      await reader.ready();
+      for (const message of reader.take(64)) {
+        if (message.sequence !== expected) {
+          throw new HistoryError(`${segmentsStream(partition)} has no ${expected}, which the table of sources needs: it goes on at ${message.sequence}`);
+        }
+        const head = decodeHead(message.body);
+        for (const source of head.taken) {
+          const entry = entryOf(table, source.subject, source.agent, message.received);
+          for (const [start, end] of source.ranges) take(table, entry, start, end);
+        }
+        for (const [service, count] of Object.entries(head.missing)) table.missing.set(service, count);
+        expected += 1;
+        if (expected > to) break;
+      }
+    }
+  } finally {
+    await reader.close();
+  }
+  table.missingChanged.clear();
+};
+
+/** B10: by sequence only if the message there is still the noted one, else by its receipt time; never from the beginning. */
+const resumeMetrics = async (bus: Bus, partition: number, place: Place): Promise<{ start: LogStart; skip: BufferState['skip'] }> => {
+  if (place.sequence === 0) return { start: 'first', skip: undefined };
+  const there = await bus.at('METRICS', place.sequence);
+  if (there?.received === place.received && there.subject.startsWith(`metrics.${partition}.`)) {
+    return place.lines < 0 ? { start: { sequence: place.sequence + 1 }, skip: undefined }
+      : { start: { sequence: place.sequence }, skip: { sequence: place.sequence, lines: place.lines } };
+  }
+  return { start: { time: place.received }, skip: undefined };
+};
+
+/** B11: strictly below the noted message, on this partition's filter, if it is still the noted one. */
+export const purgeMetrics = (partition: number, place: Place): Output => ({
+  do: 'work',
+  what: 'purge METRICS',
+  run: async ({ bus }) => {
+    if (place.sequence === 0) return;
+    const there = await bus.at('METRICS', place.sequence);
+    if (there?.received === place.received) await bus.purge('METRICS', `metrics.${partition}.>`, place.sequence);
+  },
+});
+
+/** B5: under a name that holds its offset; announced when it is on disk. */
+export const storeTable = (state: BufferState): Output => {
+  const { partition } = state;
+  const offset = state.open.from;
+  const segments = { sequence: state.segmentSequence, chain: state.chain };
+  forgetSilent(state.table, state.sealedPlace.received - forgetAfterMs);
+  const content = Buffer.from(toSnapshot(state.table, offset));
+  return {
+    do: 'work',
+    what: 'store the table of sources',
+    run: async ({ storage, instance }) => {
+      const path = `state/buffer/${partition}/${String(offset).padStart(12, '0')}-${instance}-${segments.sequence}.json`;
+      await storage.create(path, content);
+      const file = { path, bytes: content.byteLength, sha256: createHash('sha256').update(content).digest('hex') };
+      const body: TableStored = { partition, offset, file, segments };
+      const subject = `table.stored.${partition}`;
+      return [{ do: 'publish', message: 'table.stored', subject, body: JSON.stringify(body), fence: subject }];
+    },
+  };
+};
+

@@ -1,0 +1,115 @@
+/** The buffer's table: for each source the ranges of n that it took, and what is missing between them. */
+import type { Missing } from '../../protocol/messages/fields.js';
+import { decodeName, parseSubject } from '../../protocol/name-code.js';
+import { addRange, countHoles, hasNumber, type Range, type Ranges } from '../../protocol/range.js';
+
+/** B6: a reading that would open one more is not taken. */
+export const rangesMax = 64;
+
+export interface SourceEntry {
+  readonly subject: string;
+  readonly agent: string;
+  /** The service that its missing readings count to; '' for a gateway. */
+  readonly service: string;
+  taken: Ranges;
+  /** Everything below is closed: taken, refused, or given up (Tidemark-Oldest). */
+  closedBelow: number;
+  holes: number;
+  /** Receipt time of its last message, ms: a source that is silent for long is forgotten. */
+  heardAt: number;
+}
+
+export interface SourceTable {
+  readonly entries: Map<string, SourceEntry>;
+  /** Missing n by service. */
+  readonly missing: Map<string, number>;
+  /** Services whose count changed since the last segment. */
+  readonly missingChanged: Set<string>;
+}
+
+export const emptyTable = (): SourceTable => ({ entries: new Map(), missing: new Map(), missingChanged: new Set() });
+
+/** A subject has no spaces, so this is unambiguous. */
+const keyOf = (subject: string, agent: string): string => `${subject} ${agent}`;
+
+const serviceOf = (subject: string): string => {
+  const parsed = parseSubject(subject);
+  return parsed?.kind === 'host' ? decodeName(parsed.serviceCode) ?? parsed.serviceCode : '';
+};
+
+export const entryOf = (table: SourceTable, subject: string, agent: string, heardAt: number): SourceEntry => {
+  const key = keyOf(subject, agent);
+  let entry = table.entries.get(key);
+  if (entry === undefined) {
+    entry = { subject, agent, service: serviceOf(subject), taken: [], closedBelow: 1, holes: 0, heardAt };
+    table.entries.set(key, entry);
+  }
+  entry.heardAt = heardAt;
+  return entry;
+};
+
+/** copy: it was taken before; full: it would open one range too many (B6); free: it may be taken. */
+export const lookUp = (entry: SourceEntry, n: number): 'copy' | 'full' | 'free' => {
+  const last = entry.taken.at(-1);
+  if (last === undefined || n === last[1]) return 'free';
+  if (n > last[1]) return entry.taken.length < rangesMax ? 'free' : 'full';
+  if (hasNumber(entry.taken, n)) return 'copy';
+  const touches = entry.taken.some(([from, to]) => from === n + 1 || to === n);
+  return touches || entry.taken.length < rangesMax ? 'free' : 'full';
+};
+
+/** Takes [from, to) of a source; its holes count as missing until they are filled. */
+export const take = (table: SourceTable, entry: SourceEntry, from: number, to: number): void => {
+  const last = entry.taken.at(-1) as [number, number] | undefined;
+  if (last !== undefined && last[1] === from) {
+    last[1] = to; // the next in order: the holes stay as they are
+    return;
+  }
+  entry.taken = addRange(entry.taken, from, to).map(([start, end]): Range => [start, end]);
+  const holes = countHoles(entry.taken, 1);
+  if (holes !== entry.holes) {
+    table.missing.set(entry.service, (table.missing.get(entry.service) ?? 0) + holes - entry.holes);
+    table.missingChanged.add(entry.service);
+    entry.holes = holes;
+  }
+};
+
+/** Forgets sources that were last heard before `heardBefore`. What is missing of theirs stays missing. */
+export const forgetSilent = (table: SourceTable, heardBefore: number): void => {
+  for (const [key, entry] of table.entries) if (entry.heardAt < heardBefore) table.entries.delete(key);
+};
+
+/** Missing counts that changed since the last call. */
+export const takeMissingChanges = (table: SourceTable): Missing => {
+  const changes = Object.fromEntries([...table.missingChanged].map((service) => [service, table.missing.get(service) ?? 0]));
+  table.missingChanged.clear();
+  return changes;
+};
+
+/** A snapshot's content: [subject, agent, heardAt, closedBelow, ranges] for each source, and the missing counts. */
+export interface TableSnapshot {
+  readonly format: 1;
+  readonly offset: number;
+  readonly sources: readonly (readonly [string, string, number, number, Ranges])[];
+  readonly missing: readonly (readonly [string, number])[];
+}
+
+export const toSnapshot = (table: SourceTable, offset: number): string => JSON.stringify({
+  format: 1,
+  offset,
+  sources: [...table.entries.values()].map((e) => [e.subject, e.agent, e.heardAt, e.closedBelow, e.taken]),
+  missing: [...table.missing],
+} satisfies TableSnapshot);
+
+export const fromSnapshot = (text: string): SourceTable => {
+  const snapshot = JSON.parse(text) as TableSnapshot;
+  const table = emptyTable();
+  for (const [subject, agent, heardAt, closedBelow, taken] of snapshot.sources) {
+    const entry = entryOf(table, subject, agent, heardAt);
+    entry.taken = taken.map(([from, to]): Range => [from, to]);
+    entry.closedBelow = closedBelow;
+    entry.holes = countHoles(entry.taken, 1);
+  }
+  for (const [service, count] of snapshot.missing) table.missing.set(service, count);
+  return table;
+};

@@ -1,0 +1,20 @@
+/** When the buffer seals, says where it is, keeps a snapshot, and purges: by time. By count it seals in its step. */
+import { distinctUntilChanged, interval, map, merge, NEVER, type Observable, type SchedulerLike, switchMap, timer } from 'rxjs';
+
+/** A tick, `sealAfterMs` after a buffer got its first content. `opening` numbers the buffers; undefined: empty. */
+export const sealTicks = (opening: Observable<number | undefined>, sealAfterMs: number, scheduler: SchedulerLike): Observable<'seal'> =>
+  opening.pipe(
+    distinctUntilChanged(),
+    switchMap((number) => (number === undefined ? NEVER : timer(sealAfterMs, scheduler))),
+    map(() => 'seal' as const),
+  );
+
+export const every = <T extends string>(ms: number, tick: T, scheduler: SchedulerLike): Observable<T> =>
+  interval(ms, scheduler).pipe(map(() => tick));
+
+export const bufferTicks = (opening: Observable<number | undefined>, sealAfterMs: number, scheduler: SchedulerLike): Observable<string> => merge(
+  sealTicks(opening, sealAfterMs, scheduler),
+  every(1_000, 'position', scheduler), // B9: at most one a second
+  every(60_000, 'snapshot', scheduler),
+  every(5_000, 'purge', scheduler),
+);

@@ -1,0 +1,276 @@
+/**
+ * Merger: lays the batch view and the real-time view side by side, proves each new batch view, and answers.
+ *
+ * in    realtime.updated, part.stored              what is beyond the cut
+ *       batch.requested, batch.ready, batch.abandoned, view.proved
+ *       view.asked                                 any merger answers
+ * out   view.proved                                the leading merger's; fenced by itself
+ *       view.updated                               the leading merger's: whole merged rows that changed
+ * owns  views/batch/latest.json
+ *
+ * M1  The view never goes back for a reader of this merger, or of any if it passes its last position.
+ * M2  It swaps on view.proved without a difference, in one step.
+ * M3  latest.json is a copy for others: the leader checks it against BATCH and puts it right; nothing here reads it.
+ * M4  A new batch view is compared, row by row, with the old one and the lower half before anybody answers from it.
+ */
+import type { Env } from '../infra/actor/env.js';
+import type { FoldDefinition, Input } from '../infra/actor/fold.js';
+import type { Output, Step } from '../infra/actor/output.js';
+import type { LogMessage, PlainMessage } from '../infra/bus/bus.js';
+import { messageOf, FileMissingError, PromiseError, UsageError } from '../infra/errors.js';
+import { chunkHeader, formatChunk, parseChunk } from '../protocol/messages/chunks.js';
+import type { BatchReady, Manifest, ViewProved } from '../protocol/messages/batch.js';
+import type { PartStored } from '../protocol/messages/part-stored.js';
+import {
+  readBatchAbandoned, readBatchReady, readBatchRequested, readPartStored, readRealtimeUpdated, readViewAsked, readViewProved,
+} from '../protocol/messages/readers.js';
+import { encodeName } from '../protocol/name-code.js';
+import { sumPosition } from '../protocol/range.js';
+import { every } from './buffer/ticks.js';
+import { answerQuestion } from './merger/answer.js';
+import { compareViews, type Comparison } from './merger/proof.js';
+import { readQuestion } from './merger/question.js';
+import { beginMerger, type MergerState } from './merger/state.js';
+import { updateOf } from './merger/updated-rows.js';
+import { loadPart, loadParts } from './merger/view-files.js';
+import {
+  addToUpper, applyPart, applyProved, applyUpdate, beginUpper, dropUpper, hasStored, lowerParts, positionOf, swapIfReady,
+} from './merger/view.js';
+import { loadManifest } from './scheduler/manifest.js';
+
+/** Changed rows go out this often at most: many changes of a row are one update. */
+const updateEveryMs = 20;
+
+const onUpdates = (state: MergerState, messages: readonly LogMessage[]): Output[] => {
+  let isMissing = false;
+  for (const message of messages) {
+    const chunk = parseChunk(message.header(chunkHeader) ?? '1/1') ?? { index: 0, total: 1 };
+    const whole = state.chunks.add(readRealtimeUpdated(message.body), chunk);
+    if (whole && applyUpdate(state.view, whole) === 'rebuild') isMissing = true;
+  }
+  return isMissing ? [readUpdatesAgain(state)] : [];
+};
+
+/** W1: what is here stays until what is built beside it has got as far. */
+const readUpdatesAgain = (state: MergerState): Output => {
+  state.chunks.clear();
+  return { do: 'reopen', log: 'realtime' };
+};
+
+const onParts = (state: MergerState, messages: readonly LogMessage[]): Output[] => messages.map((message): Output => ({
+  do: 'work', what: 'add a stored part', run: (env) => addPart(state, readPartStored(message.body), env),
+}));
+
+const addPart = async (state: MergerState, part: PartStored, env: Env): Promise<Output[]> => {
+  let outcome = applyPart(state.view, part);
+  if (outcome === 'file') outcome = applyPart(state.view, part, await loadPart(env.storage, (await env.engine()).viewFiles, part));
+  return outcome === 'rebuild' ? [readUpdatesAgain(state)] : [];
+};
+
+/** BATCH in order; while a proved view waits to be taken over, nothing further. */
+const drainBatch = (state: MergerState): Output[] => [{
+  do: 'work',
+  what: 'follow BATCH',
+  run: async (env) => {
+    while (state.view.proved === null) {
+      const message = state.waiting.shift();
+      if (message === undefined) break;
+      await onBatchMessage(state, message, env);
+      swap(state, env);
+    }
+  },
+}];
+
+const onBatchMessage = async (state: MergerState, message: LogMessage, env: Env): Promise<void> => {
+  switch (message.subject) {
+    case 'batch.requested': {
+      const { batch, cut } = readBatchRequested(message.body);
+      return buildUpper(state, batch, cut, env);
+    }
+    case 'batch.ready':
+      state.ready = readBatchReady(message.body);
+      return undefined;
+    case 'batch.abandoned':
+      return dropUpper(state.view, readBatchAbandoned(message.body).batch);
+    case 'view.proved':
+      return onProved(state, readViewProved(message.body), env);
+    default:
+      return undefined;
+  }
+};
+
+const buildUpper = async ({ view }: MergerState, batch: string, cut: readonly number[], env: Env): Promise<void> => {
+  const { viewFiles } = await env.engine();
+  for (const part of beginUpper(view, batch, cut)) addToUpper(view, batch, part, await loadPart(env.storage, viewFiles, part));
+};
+
+const onProved = async (state: MergerState, proved: ViewProved, env: Env): Promise<void> => {
+  if (state.ready?.batch === proved.batch) state.ready = undefined;
+  const { view } = state;
+  const isTaken = applyProved(view, proved, await loadManifest(env, proved.manifest));
+  if (isTaken && view.upper?.batch !== proved.batch) await buildUpper(state, proved.batch, proved.cut, env);
+  if (!isTaken) env.log.error({ batch: proved.batch, differences: proved.differences, examples: proved.examples }, 'batch view differs');
+};
+
+/** M2, M3. @returns whether it swapped. */
+const swap = (state: MergerState, env: Env): boolean => {
+  if (!swapIfReady(state.view)) return false;
+  state.counts.swaps += 1;
+  env.log.info({ batch: state.view.batch?.batch, cut: state.view.batch?.cut }, 'answers from a new batch view');
+  return true;
+};
+
+/** After every step: what may have become possible by it. */
+const follow = (state: MergerState, env: Env): Output[] => {
+  const outputs: Output[] = [];
+  const swapped = swap(state, env);
+  if (swapped) outputs.push(...copyLatest(state), ...drainBatch(state));
+  if (!state.gate.isEmpty) state.gate.reached(positionOf(state.view));
+  outputs.push(...prove(state));
+  return outputs;
+};
+
+const copyLatest = (state: MergerState): Output[] => (state.leads && state.view.batch !== null ? [writeLatest(state.view.batch.manifest)] : []);
+
+/** M3: the same bytes as the manifest's; written only if what is there is something else. */
+const writeLatest = ({ batch }: Manifest): Output => ({
+  do: 'work',
+  what: 'copy the manifest to latest.json',
+  run: async ({ storage }) => {
+    const path = 'views/batch/latest.json';
+    const wanted = await storage.read(`views/batch/${batch}.json`);
+    const there = await storage.read(path).catch(() => undefined);
+    if (there === undefined || !wanted.equals(there)) await storage.replace(path, wanted);
+  },
+});
+
+/** M4: beside the answers, once all of the lower half is here. */
+const prove = (state: MergerState): Output[] => {
+  const { ready, view } = state;
+  if (!state.leads || ready === undefined || state.proving !== undefined || view.proved !== null) return [];
+  if (ready.base !== (view.batch?.batch ?? null) || !hasStored(view, ready.cut)) return [];
+  state.proving = ready.batch;
+  return [{ do: 'work', what: `prove batch ${ready.batch}`, beside: true, run: (env) => compare(state, ready, env) }];
+};
+
+const compare = async (state: MergerState, ready: BatchReady, env: Env): Promise<Output[]> => {
+  let found: Comparison;
+  let requestedAt = 0;
+  try {
+    const { viewFiles } = await env.engine();
+    const manifest = await loadManifest(env, ready.manifest);
+    requestedAt = manifest.requestedAt;
+    const lower = await loadParts(env.storage, viewFiles, lowerParts(state.view, ready.cut));
+    found = await compareViews(state.view.batch, lower, manifest, state.months);
+  } catch (error) {
+    // A file that is not what was named is a difference that is known before the first row.
+    if (!(error instanceof PromiseError || error instanceof FileMissingError)) throw error;
+    found = { records: ready.records, rows: ready.rows, differences: 1, examples: [messageOf(error)] };
+  }
+  const body: ViewProved = {
+    batch: ready.batch, cut: ready.cut, ...found, examples: [...found.examples], manifest: ready.manifest, requestedAt,
+  };
+  state.counts.proofs += 1;
+  state.counts.differences += found.differences;
+  return [
+    { do: 'publish', message: 'view.proved', subject: 'view.proved', body: JSON.stringify(body), fence: 'view.proved' },
+    { do: 'note', name: 'proved', value: ready.batch },
+  ];
+};
+
+const answer = (state: MergerState, message: PlainMessage, now: number): Output => ({
+  do: 'work',
+  what: 'answer view.asked',
+  beside: true,
+  run: async ({ log }) => {
+    try {
+      const question = readQuestion(readViewAsked(message.body), now);
+      if (!(await state.gate.wait(positionOf(state.view), question.after, question.waitMs))) {
+        const position = positionOf(state.view).join(',');
+        refuse(message, `the view has got to ${position}, not yet to ${question.after.join(',')}, within ${question.waitMs} ms`, 'E_OUT_OF_REACH');
+        return;
+      }
+      const bodies = await answerQuestion(state.view, state.months, question);
+      bodies.forEach((body, i) => message.respond(body, { [chunkHeader]: formatChunk(i, bodies.length) }));
+      state.counts.answers += 1;
+    } catch (error) {
+      const isAsked = error instanceof UsageError || (error as { code?: string }).code === 'E_MALFORMED';
+      if (!isAsked) log.error({ reason: messageOf(error) }, 'a question could not be answered');
+      refuse(message, messageOf(error), isAsked ? 'E_USAGE' : (error as { code?: string }).code ?? 'E_FAILED');
+    }
+  },
+});
+
+const refuse = (message: PlainMessage, error: string, code: string): void => message.respond(JSON.stringify({ error, code }));
+
+/** The rows that changed, service by service, each of one position; never two such works at once. */
+const publishUpdates = (state: MergerState): Output[] => {
+  if (state.isUpdating || state.view.changes.isEmpty) return [];
+  const changes = state.view.changes.take();
+  if (!state.leads) return [];
+  state.isUpdating = true;
+  return [{
+    do: 'work',
+    what: 'publish changed rows',
+    beside: true,
+    run: async ({ bus }) => {
+      const published: Promise<number>[] = [];
+      for (const [service, minutes] of changes) {
+        const { bodies } = await updateOf(state.view, state.months, service, minutes);
+        bodies.forEach((body, i) => {
+          published.push(bus.publish(`view.updated.${encodeName(service)}`, body,
+            bodies.length === 1 ? {} : { headers: { [chunkHeader]: formatChunk(i, bodies.length) } }));
+        });
+        if (published.length >= 256) await Promise.all(published.splice(0));
+      }
+      await Promise.all(published);
+      return [{ do: 'note', name: 'updated', value: changes.size }];
+    },
+  }];
+};
+
+const handle = (state: MergerState, input: Input): Output[] => {
+  switch (input.kind) {
+    case 'messages':
+      if (input.log === 'realtime') return onUpdates(state, input.messages);
+      if (input.log === 'stored') return onParts(state, input.messages);
+      state.waiting.push(...input.messages);
+      return drainBatch(state);
+    case 'tick':
+      return publishUpdates(state);
+    case 'heard':
+      return [answer(state, input.message, input.now)];
+    case 'lead':
+      state.leads = input.leads;
+      return input.leads ? copyLatest(state) : [];
+    case 'noted':
+      if (input.name === 'proved') state.proving = undefined;
+      else {
+        state.isUpdating = false;
+        state.counts.updates += input.value as number;
+      }
+      return [];
+    case 'stop':
+      state.gate.close();
+      return publishUpdates(state);
+  }
+};
+
+const step = (state: MergerState, input: Input): Step<MergerState> => [state, [
+  ...handle(state, input),
+  { do: 'work', what: 'follow', run: async (env) => follow(state, env) },
+]];
+
+export const merger: FoldDefinition<MergerState> = {
+  name: 'merger',
+  share: 'each',
+  produces: ['view.proved', 'view.updated'],
+  hears: [{ subject: 'view.asked', queue: 'merger' }],
+  begin: beginMerger,
+  step,
+  ticks: (_states, _env, scheduler) => every(updateEveryMs, 'update', scheduler),
+  messagesPerStepMax: 200,
+  place: (state) => sumPosition(positionOf(state.view)),
+  counts: (state) => ({ ...state.counts, batch: Number(state.view.batch?.batch ?? 0) }),
+};
+

@@ -1,0 +1,164 @@
+/**
+ * From a question to its answer: real-time and batch rows merged, by minute, hour, day or range, as JSON in chunks.
+ *
+ * M1  Every chunk is of the one position at which the snapshot was taken.
+ */
+import { FileMissingError } from '../../infra/errors.js';
+import type { RowColumns } from '../../infra/sql/sql.js';
+import { chunkBytesMax } from '../../protocol/messages/chunks.js';
+import type { MonthFile } from '../../protocol/messages/batch.js';
+import type { Terms } from '../../protocol/messages/view.js';
+import { emptyRow, mergeInto, type MinuteRow } from '../../protocol/minute-row.js';
+import { formatMinute } from '../../protocol/time.js';
+import { monthsBetween, monthSpan } from './batch-view.js';
+import { lowerBound, readColumnsRow } from './columns.js';
+import type { Grain, MonthCache } from './month-cache.js';
+import type { Question } from './question.js';
+import { columnsWriter, tuplesWriter, type WriteRow } from './row-text.js';
+import { type Snapshot, takeSnapshot } from './snapshot.js';
+import { Steps } from './steps.js';
+import type { View } from './view.js';
+
+/** Files of a batch view may go once the next one is proved: then the question is put again. */
+const triesMax = 5;
+
+/** Rows after which other work of this process gets a turn. */
+const rowsBetweenYields = 20_000;
+
+/** The bodies of the answer's chunks, in order; all of one position. @throws PromiseError when a file is not what was named */
+export const answerQuestion = async (view: View, months: MonthCache, question: Question): Promise<string[]> => {
+  for (let tries = 1; ; tries++) {
+    const snapshot = takeSnapshot(view, question);
+    try {
+      return await answerSnapshot(snapshot, months);
+    } catch (error) {
+      if (!(error instanceof FileMissingError) || tries === triesMax || view.batch === snapshot.batch) throw error;
+    }
+  }
+};
+
+const answerSnapshot = async (snapshot: Snapshot, months: MonthCache): Promise<string[]> => {
+  const { question } = snapshot;
+  const groups = new RowGroups();
+  const steps = new Steps(question);
+  let yieldAt = rowsBetweenYields;
+  for (const service of snapshot.services) {
+    const sources = await batchSources(snapshot, months, service, steps);
+    const write = question.shape === 'tuples' ? tuplesWriter(service) : columnsWriter(service);
+    const realtime = snapshot.realtime.get(service) ?? new Map<number, MinuteRow>();
+    const charactersToBytes = Buffer.byteLength(service) - service.length;
+    const emit = (text: string): void => groups.add(text, charactersToBytes);
+    if (question.step === 'minute') mergeMinutes(sources, realtime, question, write, emit);
+    else mergeSteps(sources, realtime, question, steps, write, emit);
+    if (groups.rows >= yieldAt) {
+      yieldAt = groups.rows + rowsBetweenYields;
+      await new Promise(setImmediate);
+    }
+  }
+  const newest = await newestOf(snapshot, months);
+  const terms: Terms = { ...snapshot.terms, newest: newest === undefined ? null : formatMinute(newest) };
+  return groups.bodies(terms);
+};
+
+/** The columns of a service's months in the range, in order. */
+const batchSources = async ({ batch, question }: Snapshot, months: MonthCache, service: string, steps: Steps): Promise<RowColumns[]> => {
+  const sources: RowColumns[] = [];
+  for (const file of monthsBetween(batch, service, question.from, question.to)) {
+    const [start, end] = monthSpan(file.month);
+    const grain: Grain = steps.isHourly(start, end) ? 'hour' : 'minute';
+    sources.push(months.peek(file, grain) ?? await months.load(file, grain));
+  }
+  return sources;
+};
+
+/** Batch and real-time rows side by side in order of time; a minute that both have is merged. */
+const mergeMinutes = (
+  sources: readonly RowColumns[], realtime: ReadonlyMap<number, MinuteRow>, { from, to }: Question, write: WriteRow, emit: (text: string) => void,
+): void => {
+  const minutes = [...realtime.keys()].sort((a, b) => a - b);
+  const scratch = emptyRow();
+  let next = 0;
+  for (const columns of sources) {
+    const end = lowerBound(columns, to);
+    for (let i = lowerBound(columns, from); i < end; i++) {
+      const minute = columns.minute[i] as number;
+      for (; next < minutes.length && (minutes[next] as number) < minute; next++) {
+        emit(write(minutes[next] as number, realtime.get(minutes[next] as number) as MinuteRow));
+      }
+      readColumnsRow(columns, i, scratch);
+      if (minutes[next] === minute) {
+        mergeInto(scratch, realtime.get(minute) as MinuteRow);
+        next += 1;
+      }
+      emit(write(minute, scratch));
+    }
+  }
+  for (; next < minutes.length; next++) emit(write(minutes[next] as number, realtime.get(minutes[next] as number) as MinuteRow));
+};
+
+/** Sums by step: the real-time rows are summed already, the batch's come to them. */
+const mergeSteps = (
+  sources: readonly RowColumns[], realtime: Map<number, MinuteRow>, { from, to }: Question, steps: Steps, write: WriteRow,
+  emit: (text: string) => void,
+): void => {
+  const scratch = emptyRow();
+  for (const columns of sources) {
+    const end = lowerBound(columns, to);
+    let start = Number.NaN;
+    let sum = scratch;
+    for (let i = lowerBound(columns, from); i < end; i++) {
+      const stepStart = steps.startOf(columns.minute[i] as number);
+      readColumnsRow(columns, i, scratch);
+      if (stepStart !== start) {
+        start = stepStart;
+        const known = realtime.get(start);
+        sum = known ?? emptyRow();
+        if (known === undefined) realtime.set(start, sum);
+      }
+      mergeInto(sum, scratch);
+    }
+  }
+  for (const start of [...realtime.keys()].sort((a, b) => a - b)) emit(write(start, realtime.get(start) as MinuteRow));
+};
+
+/** The newest minute of the services asked for. A file is read for it only if it may hold a newer one than is known. */
+const newestOf = async ({ batch, question, newestRealtime }: Snapshot, months: MonthCache): Promise<number | undefined> => {
+  let newest = newestRealtime;
+  const lastFiles: MonthFile[] = [];
+  for (const service of question.services ?? batch?.months.keys() ?? []) {
+    const file = batch?.months.get(service)?.at(-1);
+    if (file !== undefined) lastFiles.push(file);
+  }
+  lastFiles.sort((a, b) => (a.month < b.month ? 1 : -1));
+  for (const file of lastFiles) {
+    if (monthSpan(file.month)[1] <= newest) break;
+    if (months.newest(file) === undefined) await months.loadOnce(file);
+    newest = Math.max(newest, months.newest(file) ?? newest);
+  }
+  return newest === Number.NEGATIVE_INFINITY ? undefined : newest;
+};
+
+/** Rows in groups whose JSON stays below a chunk's bound. */
+class RowGroups {
+  rows = 0;
+  readonly #groups: string[] = [];
+  #text = '';
+  #bytes = 0;
+
+  add(text: string, moreBytes: number): void {
+    const bytes = text.length + moreBytes + 1;
+    if (this.#bytes + bytes > chunkBytesMax - 16_384 && this.#bytes > 0) {
+      this.#groups.push(this.#text);
+      this.#text = '';
+      this.#bytes = 0;
+    }
+    this.#text += this.#bytes === 0 ? text : `,${text}`;
+    this.#bytes += bytes;
+    this.rows += 1;
+  }
+
+  bodies(terms: Terms): string[] {
+    const end = `],"terms":${JSON.stringify(terms)}}`;
+    return [...this.#groups, this.#text].map((rows) => `{"rows":[${rows}${end}`);
+  }
+}

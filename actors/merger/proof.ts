@@ -1,0 +1,113 @@
+/**
+ * The proof: the old batch view and the lower half, merged, against the new batch view, row by row, to the bit.
+ *
+ * One service and month at a time, so memory stays bounded by two month files. A file that both manifests name needs no
+ * comparison, for files never change; but then the lower half must hold nothing of that month.
+ */
+import type { RowColumns } from '../../infra/sql/sql.js';
+import type { Manifest, MonthFile } from '../../protocol/messages/batch.js';
+import { emptyRow, equalRows, mergeInto, type MinuteRow } from '../../protocol/minute-row.js';
+import { sumPosition } from '../../protocol/range.js';
+import { formatMinute, monthOf } from '../../protocol/time.js';
+import { type BatchView, monthSpan, toBatchView } from './batch-view.js';
+import { readColumnsRow } from './columns.js';
+import type { MonthCache } from './month-cache.js';
+import { tuplesWriter } from './row-text.js';
+import type { RowTable } from './row-table.js';
+
+export interface Comparison {
+  /** Of the whole new batch view. */
+  readonly records: number;
+  readonly rows: number;
+  /** Rows that differ, and 1 more if the records are not as many as the offsets below the cut. */
+  readonly differences: number;
+  /** Where the first ones are, for people. */
+  readonly examples: string[];
+}
+
+export const examplesMax = 10;
+
+/** @throws PromiseError when a file is not what its manifest names; FileMissingError */
+export const compareViews = async (
+  old: BatchView | null, lower: RowTable, manifest: Manifest, months: MonthCache,
+): Promise<Comparison> => {
+  const fresh = toBatchView(manifest);
+  const found = new Found();
+  for (const [service, names] of monthsOfAll(old, lower, fresh)) {
+    for (const month of [...names].sort()) {
+      const before = fileOf(old, service, month);
+      const after = fileOf(fresh, service, month);
+      const [from, to] = monthSpan(month);
+      const added: [number, MinuteRow][] = [];
+      lower.eachBetween(service, from, to, (minute, row) => added.push([minute, { ...row }]));
+      if (added.length === 0 && before !== undefined && before.path === after?.path && before.sha256 === after.sha256) continue;
+      const oldRows = before === undefined ? undefined : await months.loadOnce(before);
+      const newRows = after === undefined ? undefined : await months.loadOnce(after);
+      compareMonth(service, oldRows, added, newRows, found);
+      await new Promise(setImmediate); // answers go on meanwhile
+    }
+  }
+  const records = manifest.files.reduce((sum, file) => sum + file.msg_num, 0);
+  const rows = manifest.files.reduce((sum, file) => sum + file.rows, 0);
+  const belowCut = sumPosition(manifest.cut);
+  if (records !== belowCut) found.add(`the rows hold ${records} records, but ${belowCut} are below the cut`);
+  return { records, rows, differences: found.differences, examples: found.examples };
+};
+
+class Found {
+  differences = 0;
+  readonly examples: string[] = [];
+
+  add(example: string): void {
+    this.differences += 1;
+    if (this.examples.length < examplesMax) this.examples.push(example);
+  }
+}
+
+const fileOf = (view: BatchView | null, service: string, month: string): MonthFile | undefined =>
+  view?.months.get(service)?.find((file) => file.month === month);
+
+/** Every service with every month in which any of the three has a row. */
+const monthsOfAll = (old: BatchView | null, lower: RowTable, fresh: BatchView): Map<string, Set<string>> => {
+  const all = new Map<string, Set<string>>();
+  const add = (service: string, month: string): void => {
+    let months = all.get(service);
+    if (months === undefined) {
+      months = new Set();
+      all.set(service, months);
+    }
+    months.add(month);
+  };
+  for (const view of [old, fresh]) {
+    for (const [service, files] of view?.months ?? []) files.forEach(({ month }) => add(service, month));
+  }
+  lower.each((service, minute) => add(service, monthOf(minute)));
+  return all;
+};
+
+const lastTime = Number.POSITIVE_INFINITY;
+
+const compareMonth = (
+  service: string, oldRows: RowColumns | undefined, added: readonly [number, MinuteRow][], newRows: RowColumns | undefined, found: Found,
+): void => {
+  const expected = emptyRow();
+  const scratch = emptyRow();
+  const actual = emptyRow();
+  const minuteAt = (columns: RowColumns | undefined, i: number): number => columns?.minute[i] ?? lastTime;
+  for (let o = 0, a = 0, n = 0; ;) {
+    const minute = Math.min(minuteAt(oldRows, o), added[a]?.[0] ?? lastTime, minuteAt(newRows, n));
+    if (minute === lastTime) return;
+    Object.assign(expected, emptyRow());
+    Object.assign(actual, emptyRow());
+    if (minuteAt(oldRows, o) === minute) mergeInto(expected, readColumnsRow(oldRows as RowColumns, o++, scratch));
+    if (added[a]?.[0] === minute) mergeInto(expected, (added[a++] as [number, MinuteRow])[1]);
+    if (minuteAt(newRows, n) === minute) readColumnsRow(newRows as RowColumns, n++, actual);
+    if (!equalRows(expected, actual)) found.add(describe(service, minute, expected, actual));
+  }
+};
+
+const describe = (service: string, minute: number, expected: MinuteRow, actual: MinuteRow): string => {
+  const write = tuplesWriter(service);
+  const text = (row: MinuteRow): string => (row.messages === 0 ? 'no row' : write(minute, row));
+  return `${JSON.stringify(service)} ${formatMinute(minute)}: the old view and the real-time rows give ${text(expected)}, the new batch view ${text(actual)}`;
+};

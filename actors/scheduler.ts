@@ -1,0 +1,288 @@
+/**
+ * Scheduler: makes the batch view anew, from the old cut to a new one. One instance leads, others stand by.
+ *
+ * in    raw.stored, part.stored      what is committed, and where parts end
+ *       range.mapped, services.reduced, range.failed, services.failed, view.proved
+ *       batch.asked                  a batch or a rebuild now
+ * out   batch.requested, batch.ready, batch.abandoned   fenced as one
+ *       range.assigned, services.assigned               the tasks
+ *       part.asked                   to the windowers, before a batch that somebody asked for
+ * owns  views/batch/<batch>.json
+ *
+ * S1  batch.requested, batch.ready and batch.abandoned share one fence, so a successor may abandon its predecessor's batch.
+ * S2  The cut is the newest end of a stored part at or below the committed offset; tasks are all commits that overlap [C, C').
+ * S5  A batch builds on the newest proved one; none starts while one is open, unproved, or found to differ.
+ * S6  A batch is ready only if the records of its view sum to the offsets in its cut.
+ */
+import { distinctUntilChanged, map, merge, switchMap, timer } from 'rxjs';
+import type { Env } from '../infra/actor/env.js';
+import type { FoldDefinition, Input } from '../infra/actor/fold.js';
+import type { Output, Step } from '../infra/actor/output.js';
+import type { LogMessage, PlainMessage } from '../infra/bus/bus.js';
+import { segmentsStream } from '../infra/bus/streams.js';
+import { RetryableError } from '../infra/errors.js';
+import type { MessageName } from '../protocol/catalogue.js';
+import type { BatchRequested, RangeAssigned, RangeMapped, ServicesAssigned, ServicesReduced } from '../protocol/messages/batch.js';
+import {
+  readBatchAsked, readPartStored, readRangeMapped, readRawStored, readServicesReduced, readTaskFailed, readViewProved,
+} from '../protocol/messages/readers.js';
+import { type Position, reaches, samePosition, sumPosition } from '../protocol/range.js';
+import { decodeHead } from '../protocol/segment.js';
+import { every } from './buffer/ticks.js';
+import { beginScheduler } from './scheduler/begin.js';
+import { removeMinutes, writeManifest } from './scheduler/manifest.js';
+import { chooseBuckets, chooseCut, chooseInputs, type Dates, isCountable, nextBatchId, splitTasks } from './scheduler/plan.js';
+import {
+  type Asked, countsAt, noteCommit, notePart, type OpenBatch, rawAt, realtimeRows, rebase, type SchedulerState,
+} from './scheduler/state.js';
+
+/** A batch starts early when the real-time view has this many rows: mergers hold them in memory. */
+const realtimeRowsMax = 1_000_000;
+/** How long a batch that was asked for waits until all that was there is in parts and committed. */
+const askedWaitMsMax = 15_000;
+
+const fence = 'batch.*';
+
+const publish = (message: MessageName, body: unknown, fenced = false): Output => ({
+  do: 'publish', message, subject: message, body: JSON.stringify(body), ...(fenced ? { fence } : {}),
+});
+
+const answer = (message: PlainMessage, body: { batch: string | null; error?: string }): Output => ({
+  do: 'work', what: 'answer batch.asked', run: async () => { message.respond(JSON.stringify(body)); },
+});
+
+const isIdle = (state: SchedulerState): boolean =>
+  state.open === undefined && state.unproved === undefined && state.orphan === undefined;
+
+/** Starts a batch if there is anything new, or anything to make anew. */
+const startBatch = (state: SchedulerState, reason: string, dates: Dates, now: number): Step<SchedulerState> => {
+  const { base } = state;
+  const cut = chooseCut(base.cut, state.parts.map((parts) => parts.map(({ to }) => to)), state.committed);
+  const commits = state.commits.flat();
+  if (samePosition(cut, base.cut) && (dates.length === 0 || sumPosition(cut) === 0)) return [state, []];
+  if (!isCountable(base.cut, dates, commits)) return [state, []];
+  const groups = chooseInputs(base.cut, cut, dates, state.files, commits);
+  const tasks = splitTasks(groups);
+  const batch = nextBatchId(state.lastBatch);
+  const requested: BatchRequested = {
+    batch, base: base.batch, from: [...base.cut], cut: [...cut], dates: dates === 'all' ? dates : [...dates], requestedAt: now, reason,
+    mapTasks: tasks.length, reduceTasks: chooseBuckets(groups),
+  };
+  const { refused, missing } = countsAt(state, cut);
+  const recomputed = dates === 'all' ? Object.fromEntries(datesOf(tasks).map((date) => [date, batch]))
+    : { ...base.recomputed, ...Object.fromEntries(dates.map((date) => [date, batch])) };
+  state.lastBatch = batch;
+  state.open = {
+    requested,
+    expected: tasks.flat().reduce((sum, { records }) => sum + records, 0),
+    mapped: new Map(),
+    reduced: new Map(),
+    draft: { batch, base: base.batch, cut: [...cut], requestedAt: now, raw: rawAt(state, cut), recomputed, refused, missing, format: 1 },
+  };
+  state.counts.batches += 1;
+  const assigned = tasks.map((inputs, task): Output => publish('range.assigned', {
+    batch, task, inputs, output: `minutes/${batch}/${task}.parquet`,
+  } satisfies RangeAssigned));
+  return [state, [publish('batch.requested', requested, true), ...assigned]];
+};
+
+const datesOf = (tasks: readonly (readonly { path: string }[])[]): string[] =>
+  [...new Set(tasks.flat().map(({ path }) => path.split('/')[1] as string))];
+
+const abandon = (state: SchedulerState, batch: string, reason: string): Output[] => {
+  if (state.open?.requested.batch === batch) state.open = undefined;
+  if (state.orphan === batch) state.orphan = undefined;
+  state.counts.abandoned += 1;
+  return [
+    publish('batch.abandoned', { batch, reason }, true),
+    { do: 'work', what: 'log', run: async ({ log }) => { log.error({ batch, reason }, 'batch abandoned'); } },
+  ];
+};
+
+/** All ranges are mapped: the reducers' turn. */
+const onMapped = (state: SchedulerState, open: OpenBatch, mapped: RangeMapped): Output[] => {
+  if (open.mapped.has(mapped.task)) return []; // done twice: the first counts, the second is the same
+  open.mapped.set(mapped.task, mapped);
+  if (open.mapped.size < open.requested.mapTasks) return [];
+  const inputs = [...open.mapped.values()].sort((a, b) => a.task - b.task);
+  const found = inputs.reduce((sum, { records }) => sum + records, 0);
+  const { batch, reduceTasks, dates } = open.requested;
+  if (found !== open.expected) return abandon(state, batch, `the mappers found ${found} records, the commits promise ${open.expected}`);
+  return Array.from({ length: reduceTasks }, (_, task) => publish('services.assigned', {
+    batch, task, buckets: reduceTasks, inputs: inputs.map(({ file, records }) => ({ ...file, records })), base: state.base.manifest, dates,
+    output: `minutes/${batch}/services-${task}.json`,
+  } satisfies ServicesAssigned));
+};
+
+/** All services are reduced: the manifest, if the sum is right (S6). */
+const onReduced = (state: SchedulerState, open: OpenBatch, reduced: ServicesReduced): Output[] => {
+  if (open.reduced.has(reduced.task)) return [];
+  open.reduced.set(reduced.task, reduced);
+  const { batch, base, cut, reduceTasks } = open.requested;
+  if (open.reduced.size < reduceTasks) return [];
+  const all = [...open.reduced.values()].sort((a, b) => a.task - b.task);
+  const records = all.reduce((sum, one) => sum + one.records, 0);
+  if (records !== sumPosition(cut)) {
+    return abandon(state, batch, `msg_num of the new view sums to ${records}, the offsets in its cut to ${sumPosition(cut)}`);
+  }
+  return [{
+    do: 'work',
+    what: 'write the manifest',
+    run: async (env) => {
+      const { manifest, rows } = await writeManifest(env, open.draft, all.map(({ listing }) => listing));
+      return [publish('batch.ready', { batch, base, cut, manifest, rows, records }, true)];
+    },
+  }];
+};
+
+const onBatchMessage = (state: SchedulerState, message: LogMessage): Output[] => {
+  const { open } = state;
+  const isOpen = (batch: string): boolean => open?.requested.batch === batch;
+  switch (message.subject) {
+    case 'range.mapped': {
+      const mapped = readRangeMapped(message.body);
+      return open && isOpen(mapped.batch) ? onMapped(state, open, mapped) : [];
+    }
+    case 'services.reduced': {
+      const reduced = readServicesReduced(message.body);
+      return open && isOpen(reduced.batch) ? onReduced(state, open, reduced) : [];
+    }
+    case 'range.failed':
+    case 'services.failed': {
+      const failed = readTaskFailed(message.body);
+      return isOpen(failed.batch) ? abandon(state, failed.batch, `${message.subject} ${failed.task}: ${failed.reason}`) : [];
+    }
+    case 'batch.ready':
+      state.unproved = open?.requested;
+      return [];
+    case 'view.proved':
+      return onProved(state, message);
+    default:
+      return [];
+  }
+};
+
+const onProved = (state: SchedulerState, message: LogMessage): Output[] => {
+  const proved = readViewProved(message.body);
+  if (state.unproved?.batch !== proved.batch) return [];
+  const { open } = state;
+  state.open = undefined;
+  state.unproved = undefined;
+  if (proved.differences > 0) {
+    state.differing = proved;
+    state.counts.differences += proved.differences;
+    return [];
+  }
+  state.differing = undefined;
+  state.counts.proved += 1;
+  if (open === undefined) { // a predecessor's batch: what it drafted is in its manifest
+    return [{ do: 'work', what: 'take on a proved batch', run: async () => { throw new RetryableError(`batch ${proved.batch} is proved: begin from it`); } }];
+  }
+  rebase(state, proved, open.draft);
+  return [removeMinutes(proved.batch)];
+};
+
+/** Where the segments end now: a batch that was asked for takes all of that. */
+const lookForTarget = (asked: Asked, partitions: number): Output[] => [
+  { do: 'tell', message: 'part.asked', subject: 'part.asked', body: '' },
+  {
+    do: 'work',
+    what: 'look where the segments end',
+    run: async ({ bus }) => {
+      const target = await Promise.all(Array.from({ length: partitions }, async (_, p) => {
+        const last = await bus.last(segmentsStream(p), `segment.sealed.${p}`);
+        return last === undefined ? 0 : decodeHead(last.body).to;
+      }));
+      return [{ do: 'note', name: 'target', value: { asked, target } }];
+    },
+  },
+];
+
+const partsAndCommits = (state: SchedulerState): Position =>
+  state.committed.map((to, p) => Math.min(to, state.parts[p]?.at(-1)?.to ?? state.base.cut[p] as number));
+
+/** Once a moment: what was asked for, what is due, what grew too large. */
+const check = (state: SchedulerState, now: number): Step<SchedulerState> => {
+  if (state.orphan !== undefined) return [state, abandon(state, state.orphan, 'its scheduler is gone')];
+  const [first] = state.asked;
+  if (first?.target !== undefined && isIdle(state)) {
+    const isThere = reaches(partsAndCommits(state), first.target);
+    if (!isThere && now - first.askedAt < askedWaitMsMax) return [state, [{ do: 'tell', message: 'part.asked', subject: 'part.asked', body: '' }]];
+    return startAsked(state, first, now);
+  }
+  if (isIdle(state) && state.differing === undefined && realtimeRows(state) > realtimeRowsMax) return startBatch(state, 'size', [], now);
+  return [state, []];
+};
+
+/** One batch answers all who asked for the same. */
+const startAsked = (state: SchedulerState, first: Asked, now: number): Step<SchedulerState> => {
+  const same = state.asked.filter(({ kind, target }) => kind === first.kind && target !== undefined);
+  state.asked = state.asked.filter((asked) => !same.includes(asked));
+  if (state.differing !== undefined && first.kind === 'batch') {
+    const error = `batch ${state.differing.batch} differs from what it should replace: run \`tidemark rebuild\` first`;
+    return [state, same.map(({ message }) => answer(message, { batch: null, error }))];
+  }
+  const [next, outputs] = startBatch(state, first.kind === 'batch' ? 'asked' : 'rebuild', first.kind === 'batch' ? [] : 'all', now);
+  const batch = next.open?.requested.batch ?? null;
+  return [next, [...outputs, ...same.map(({ message }) => answer(message, { batch }))]];
+};
+
+const onTick = (state: SchedulerState, tick: string, now: number, batchEveryMs: number): Step<SchedulerState> => {
+  if (tick === 'check') return check(state, now);
+  if (!isIdle(state) || state.differing !== undefined) {
+    state.dueAt = now + 1_000;
+    return [state, []];
+  }
+  state.dueAt = now + batchEveryMs;
+  return startBatch(state, state.base.batch === null ? 'first' : 'schedule', [], now);
+};
+
+const onHeard = (state: SchedulerState, message: PlainMessage, now: number): Step<SchedulerState> => {
+  const asked: Asked = { kind: readBatchAsked(message.body).kind, message, askedAt: now, target: undefined };
+  state.asked.push(asked);
+  return [state, lookForTarget(asked, state.partitions)];
+};
+
+const step = (state: SchedulerState, input: Input, env: Env): Step<SchedulerState> => {
+  switch (input.kind) {
+    case 'messages': {
+      if (input.log === 'batch') return [state, input.messages.flatMap((message) => onBatchMessage(state, message))];
+      for (const message of input.messages) {
+        if (message.subject.startsWith('raw.')) noteCommit(state, readRawStored(message.body));
+        else notePart(state, readPartStored(message.body));
+      }
+      return [state, []];
+    }
+    case 'tick':
+      return onTick(state, input.tick, input.now, env.settings.batchEveryMs);
+    case 'heard':
+      return onHeard(state, input.message, input.now);
+    case 'noted': {
+      const { asked, target } = input.value as { asked: Asked; target: Position };
+      asked.target = target;
+      return [state, []];
+    }
+    default:
+      return [state, []];
+  }
+};
+
+export const scheduler: FoldDefinition<SchedulerState> = {
+  name: 'scheduler',
+  share: 'single',
+  produces: ['batch.requested', 'batch.ready', 'batch.abandoned', 'range.assigned', 'services.assigned', 'part.asked'],
+  hears: [{ subject: 'batch.asked' }],
+  begin: beginScheduler,
+  step,
+  ticks: (states, env, clock) => merge(
+    every(250, 'check', clock),
+    states.pipe(
+      map((state) => state.dueAt),
+      distinctUntilChanged(),
+      switchMap((dueAt) => timer(Math.max(0, dueAt - env.now()), clock)),
+      map(() => 'schedule'),
+    ),
+  ),
+  place: (state) => sumPosition(state.base.cut),
+  counts: (state) => ({ ...state.counts, realtimeRows: realtimeRows(state), open: state.open ? 1 : 0 }),
+};

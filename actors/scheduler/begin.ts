@@ -1,0 +1,82 @@
+/** How a scheduler begins: from the newest proved batch (S5), and from what its predecessor left open (S1). */
+import type { Env } from '../../infra/actor/env.js';
+import type { Beginning } from '../../infra/actor/fold.js';
+import type { Bus } from '../../infra/bus/bus.js';
+import type { ViewProved } from '../../protocol/messages/batch.js';
+import { readBatchAbandoned, readBatchReady, readBatchRequested, readViewProved } from '../../protocol/messages/readers.js';
+import { loadManifest } from './manifest.js';
+import { type Base, emptyBase, type SchedulerState } from './state.js';
+
+/** Every view.proved that BATCH keeps, in order. */
+export const readProofs = async (bus: Bus): Promise<ViewProved[]> => {
+  const last = await bus.last('BATCH', 'view.proved');
+  if (last === undefined) return [];
+  const proofs: ViewProved[] = [];
+  const reader = await bus.read('BATCH', { filter: 'view.proved', start: 'first', held: 256 });
+  try {
+    for (let at = 0; at < last.sequence;) {
+      await reader.ready();
+      for (const message of reader.take(256)) {
+        proofs.push(readViewProved(message.body));
+        at = message.sequence;
+      }
+    }
+  } finally {
+    await reader.close();
+  }
+  return proofs;
+};
+
+/** The newest batch without a difference: all begin from it. */
+export const newestProved = (proofs: readonly ViewProved[]): ViewProved | undefined => proofs.findLast((proof) => proof.differences === 0);
+
+/** The last of batch.requested, batch.ready and batch.abandoned. */
+const readLastBatch = async (bus: Bus) => {
+  const message = await bus.last('BATCH', 'batch.*');
+  if (message === undefined) return { sequence: 0, batch: null, state: 'none' as const };
+  const { sequence, subject, body } = message;
+  if (subject === 'batch.requested') return { sequence, batch: readBatchRequested(body).batch, state: 'requested' as const };
+  if (subject === 'batch.ready') return { sequence, batch: readBatchReady(body).batch, state: 'ready' as const };
+  return { sequence, batch: readBatchAbandoned(body).batch, state: 'abandoned' as const };
+};
+
+export const beginScheduler = async (env: Env): Promise<Beginning<SchedulerState>> => {
+  const { bus, settings } = env;
+  const { partitions } = settings;
+  const { last: batchEnd } = await bus.extent('BATCH');
+  const lastBatch = await readLastBatch(bus);
+  const proofs = await readProofs(bus);
+  const proved = newestProved(proofs);
+  const newest = proofs.at(-1);
+  const manifest = proved && await loadManifest(env, proved.manifest);
+  const base: Base = proved === undefined || manifest === undefined ? emptyBase(partitions) : {
+    batch: proved.batch, cut: proved.cut, manifest: proved.manifest, requestedAt: proved.requestedAt,
+    recomputed: manifest.recomputed, refused: manifest.refused, missing: manifest.missing,
+  };
+  const isProved = lastBatch.batch !== null && proofs.some(({ batch }) => batch === lastBatch.batch);
+  const dueAt = base.batch === null ? env.now() + Math.min(60_000, settings.batchEveryMs)
+    : Math.max(env.now() + 1_000, base.requestedAt + settings.batchEveryMs);
+  return {
+    state: {
+      partitions,
+      base,
+      files: new Map((manifest?.raw ?? []).map((file) => [file.path, { ...file }])),
+      commits: Array.from({ length: partitions }, () => []),
+      parts: Array.from({ length: partitions }, () => []),
+      committed: new Array<number>(partitions).fill(0),
+      open: undefined,
+      unproved: lastBatch.state === 'ready' && !isProved && lastBatch.batch !== null ? { batch: lastBatch.batch } : undefined,
+      differing: newest !== undefined && newest.differences > 0 ? newest : undefined,
+      orphan: lastBatch.state === 'requested' && lastBatch.batch !== null ? lastBatch.batch : undefined,
+      lastBatch: lastBatch.batch,
+      dueAt,
+      asked: [],
+      counts: { batches: 0, proved: 0, abandoned: 0, differences: 0 },
+    },
+    logs: {
+      stored: { stream: 'STORED', start: 'first', held: 1_000 },
+      batch: { stream: 'BATCH', start: { sequence: batchEnd + 1 }, held: 256 },
+    },
+    fences: { 'batch.*': lastBatch.sequence },
+  };
+};

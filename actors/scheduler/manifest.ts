@@ -1,0 +1,54 @@
+/** Writing a batch's manifest, and clearing what mappers handed to reducers. */
+import { createHash } from 'node:crypto';
+import type { Env } from '../../infra/actor/env.js';
+import type { Output } from '../../infra/actor/output.js';
+import { FileExistsError, PromiseError } from '../../infra/errors.js';
+import type { StoredFile } from '../../infra/storage/storage.js';
+import type { Manifest, MonthFile } from '../../protocol/messages/batch.js';
+import { readManifest, readServiceListing } from '../../protocol/messages/readers.js';
+
+export const sha256Of = (bytes: Uint8Array): string => createHash('sha256').update(bytes).digest('hex');
+
+/** Reads a file that a message names. @throws PromiseError if it is not what was named */
+export const readNamed = async ({ storage }: Pick<Env, 'storage'>, file: StoredFile): Promise<Buffer> => {
+  const bytes = await storage.read(file.path);
+  if (bytes.byteLength !== file.bytes || sha256Of(bytes) !== file.sha256) {
+    throw new PromiseError(`${file.path} is not what was stored: ${bytes.byteLength} bytes, sha256 ${sha256Of(bytes)}; `
+      + `named were ${file.bytes} bytes, sha256 ${file.sha256}`);
+  }
+  return bytes;
+};
+
+export const loadManifest = async (env: Pick<Env, 'storage'>, file: StoredFile): Promise<Manifest> => readManifest(await readNamed(env, file));
+
+const byServiceAndMonth = (a: MonthFile, b: MonthFile): number =>
+  a.service < b.service ? -1 : a.service > b.service ? 1 : a.month < b.month ? -1 : 1;
+
+export const writeManifest = async (
+  env: Pick<Env, 'storage'>, draft: Omit<Manifest, 'files'>, listings: readonly StoredFile[],
+): Promise<{ manifest: StoredFile; rows: number }> => {
+  const files: MonthFile[] = [];
+  for (const listing of listings) files.push(...readServiceListing(await readNamed(env, listing)).files);
+  files.sort(byServiceAndMonth);
+  const { batch, base, cut, requestedAt, ...rest } = draft;
+  const content = Buffer.from(`${JSON.stringify({ batch, base, cut, requestedAt, files, ...rest } satisfies Manifest, null, 1)}\n`);
+  const path = `views/batch/${batch}.json`;
+  try {
+    await env.storage.create(path, content);
+  } catch (error) {
+    if (!(error instanceof FileExistsError)) throw error;
+    if (!content.equals(await env.storage.read(path))) throw new PromiseError(`${path} is there already, with other content`, { cause: error });
+  }
+  return {
+    manifest: { path, bytes: content.byteLength, sha256: sha256Of(content) },
+    rows: files.reduce((sum, file) => sum + file.rows, 0),
+  };
+};
+
+export const removeMinutes = (batch: string): Output => ({
+  do: 'work',
+  what: 'clear minutes/',
+  run: async ({ storage }) => {
+    for (const path of await storage.list(`minutes/${batch}`)) await storage.remove(path);
+  },
+});

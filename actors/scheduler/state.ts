@@ -1,0 +1,129 @@
+/** What the scheduler knows: commits and parts beyond the proved cut, and the batch that is open. */
+import type { PlainMessage } from '../../infra/bus/bus.js';
+import type {
+  BatchReady, BatchRequested, Manifest, RangeMapped, ServicesAssigned, ServicesReduced, ViewProved,
+} from '../../protocol/messages/batch.js';
+import type { Missing, Refused } from '../../protocol/messages/fields.js';
+import type { PartStored } from '../../protocol/messages/part-stored.js';
+import type { RawStored } from '../../protocol/messages/raw-stored.js';
+import { type Position, zeroPosition } from '../../protocol/range.js';
+import { addCommit, type RawFile } from './plan.js';
+
+/** The newest proved batch, on which the next one builds (S5). */
+export interface Base {
+  readonly batch: string | null;
+  readonly cut: Position;
+  readonly manifest: ServicesAssigned['base'];
+  readonly requestedAt: number;
+  readonly recomputed: Readonly<Record<string, string>>;
+  readonly refused: Refused;
+  readonly missing: readonly Missing[];
+}
+
+export interface OpenBatch {
+  readonly requested: BatchRequested;
+  /** How many records the mappers must find. */
+  readonly expected: number;
+  readonly mapped: Map<number, RangeMapped>;
+  readonly reduced: Map<number, ServicesReduced>;
+  /** Everything of the manifest but its files. */
+  readonly draft: Omit<Manifest, 'files'>;
+}
+
+/** Somebody who wants a batch of all that is there now. */
+export interface Asked {
+  readonly kind: 'batch' | 'rebuild';
+  readonly message: PlainMessage;
+  readonly askedAt: number;
+  /** Where the segments ended when it was asked; undefined: not looked yet. */
+  target: Position | undefined;
+}
+
+export interface SchedulerState {
+  readonly partitions: number;
+  base: Base;
+  /** What commits below the base's cut say of each raw file. */
+  readonly files: Map<string, RawFile>;
+  /** Beyond the base's cut, by partition, in order. */
+  commits: RawStored[][];
+  parts: PartStored[][];
+  committed: number[];
+  open: OpenBatch | undefined;
+  /** Ready, and not proved yet. */
+  unproved: Pick<BatchReady, 'batch'> | undefined;
+  /** A batch in which differences were found: no other starts until `rebuild`. */
+  differing: ViewProved | undefined;
+  /** A predecessor's open batch, to be abandoned (S1). */
+  orphan: string | undefined;
+  lastBatch: string | null;
+  dueAt: number;
+  asked: Asked[];
+  counts: { batches: number; proved: number; abandoned: number; differences: number };
+}
+
+export const emptyBase = (partitions: number): Base => ({
+  batch: null, cut: zeroPosition(partitions), manifest: null, requestedAt: 0, recomputed: {}, refused: {},
+  missing: Array.from({ length: partitions }, () => ({})),
+});
+
+/** A commit, read again after a restart or for the first time. */
+export const noteCommit = (state: SchedulerState, commit: RawStored): void => {
+  const p = commit.partition;
+  const cut = state.base.cut[p] as number;
+  if (commit.to <= (state.committed[p] as number)) return;
+  state.committed[p] = commit.to;
+  if (commit.to > cut) (state.commits[p] as RawStored[]).push(commit);
+};
+
+export const notePart = (state: SchedulerState, part: PartStored): void => {
+  const parts = state.parts[part.partition] as PartStored[];
+  const known = parts.at(-1)?.to ?? state.base.cut[part.partition] as number;
+  if (part.to > known) parts.push(part);
+};
+
+/** Rows of the real-time view that are not in the batch view. */
+export const realtimeRows = (state: SchedulerState): number =>
+  state.parts.flat().reduce((sum, { rows }) => sum + rows, 0);
+
+/** The base becomes the proved batch: what is below its cut is known by file from now on. */
+export const rebase = (state: SchedulerState, proved: ViewProved, draft: OpenBatch['draft']): void => {
+  state.base = {
+    batch: proved.batch, cut: proved.cut, manifest: proved.manifest, requestedAt: proved.requestedAt,
+    recomputed: draft.recomputed, refused: draft.refused, missing: draft.missing,
+  };
+  state.commits = state.commits.map((commits, p) => {
+    const cut = proved.cut[p] as number;
+    for (const commit of commits) if (commit.to <= cut) addCommit(state.files, commit);
+    return commits.filter((commit) => commit.to > cut);
+  });
+  state.parts = state.parts.map((parts, p) => parts.filter((part) => part.to > (proved.cut[p] as number)));
+};
+
+export const addRefused = (sum: Refused, more: Refused): Refused => {
+  const services = new Map(Object.entries(sum).map(([service, reasons]) => [service, new Map(Object.entries(reasons))]));
+  for (const [service, reasons] of Object.entries(more)) {
+    const known = services.get(service) ?? new Map<string, number>();
+    services.set(service, known);
+    for (const [reason, count] of Object.entries(reasons)) known.set(reason, (known.get(reason) ?? 0) + count);
+  }
+  return Object.fromEntries([...services].map(([service, reasons]) => [service, Object.fromEntries(reasons)]));
+};
+
+/** Refused and missing at a new cut: the base's, and what the parts in between say. */
+export const countsAt = (state: SchedulerState, cut: Position): { refused: Refused; missing: Missing[] } => {
+  let refused = state.base.refused;
+  const missing = state.base.missing.map((counts) => new Map(Object.entries(counts)));
+  for (const part of state.parts.flat()) {
+    if (part.to > (cut[part.partition] as number)) continue;
+    refused = addRefused(refused, part.refused);
+    for (const [service, count] of Object.entries(part.missing)) missing[part.partition]?.set(service, count);
+  }
+  return { refused, missing: missing.map((counts) => Object.fromEntries([...counts].filter(([, count]) => count > 0))) };
+};
+
+/** The raw files of a manifest: what is below the cut by whole commits. */
+export const rawAt = (state: SchedulerState, cut: Position): RawFile[] => {
+  const files = new Map([...state.files].map(([path, file]) => [path, { ...file }]));
+  for (const commit of state.commits.flat()) if (commit.to <= (cut[commit.partition] as number)) addCommit(files, commit);
+  return [...files.values()];
+};

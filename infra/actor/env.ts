@@ -1,0 +1,20 @@
+/** What an actor's thin parts touch the world with. */
+import type { Logger } from 'pino';
+import type { Bus } from '../bus/bus.js';
+import type { Settings } from '../config.js';
+import type { Sql, ViewFiles } from '../sql/sql.js';
+import type { Storage } from '../storage/storage.js';
+
+export interface Env {
+  /** The connection of this life; a new life has a new one. */
+  readonly bus: Bus;
+  readonly storage: Storage;
+  /** DuckDB, opened when it is first asked for; one per process. */
+  readonly engine: () => Promise<{ sql: Sql; viewFiles: ViewFiles }>;
+  readonly settings: Settings;
+  readonly log: Logger;
+  /** ms since 1970. */
+  readonly now: () => number;
+  /** This instance of the actor. */
+  readonly instance: string;
+}

@@ -1,0 +1,56 @@
+/**
+ * History guard: is this SEGMENTS log the one that the others' outputs were made from?
+ *
+ * A stream that lost its tail gives the same sequence numbers again, so nobody trusts a number alone: commits, parts and
+ * snapshots repeat the chain at which they end, and it must be in the log. STORED is read first, then SEGMENTS: else a commit
+ * made in between would look like a mismatch (F4).
+ */
+import { readPartStored, readRawStored, readTableStored } from '../../protocol/messages/readers.js';
+import type { PartStored } from '../../protocol/messages/part-stored.js';
+import type { RawStored } from '../../protocol/messages/raw-stored.js';
+import type { TableStored } from '../../protocol/messages/table-stored.js';
+import { noChain, type SegmentHead } from '../../protocol/messages/segment-sealed.js';
+import { chainHeader, decodeHead } from '../../protocol/segment.js';
+import type { Bus, LogMessage } from '../bus/bus.js';
+import { segmentsStream } from '../bus/streams.js';
+import { HistoryError } from '../errors.js';
+
+interface Last<T> { readonly sequence: number; readonly message: T }
+
+/** The last outputs of a partition, checked against each other. */
+export interface History {
+  readonly raw: Last<RawStored> | undefined;
+  readonly part: Last<PartStored> | undefined;
+  readonly table: Last<TableStored> | undefined;
+  readonly segment: { sequence: number; head: SegmentHead; chain: string } | undefined;
+}
+
+const lastOf = async <T>(bus: Bus, subject: string, read: (body: Uint8Array) => T): Promise<Last<T> | undefined> => {
+  const message = await bus.last('STORED', subject);
+  return message && { sequence: message.sequence, message: read(message.body) };
+};
+
+export const chainOf = (message: LogMessage): string => message.header(chainHeader) ?? '';
+
+/** @throws HistoryError when an output names a place that this log does not have. */
+export const readHistory = async (bus: Bus, partition: number): Promise<History> => {
+  const [raw, part, table] = await Promise.all([
+    lastOf(bus, `raw.stored.${partition}`, readRawStored),
+    lastOf(bus, `part.stored.${partition}`, readPartStored),
+    lastOf(bus, `table.stored.${partition}`, readTableStored),
+  ]);
+  const stream = segmentsStream(partition);
+  const last = await bus.last(stream, `segment.sealed.${partition}`);
+  for (const [name, output] of [['raw.stored', raw], ['part.stored', part], ['table.stored', table]] as const) {
+    if (output === undefined) continue;
+    const { sequence, chain } = output.message.segments;
+    if (sequence === 0 && chain === noChain) continue;
+    const there = last && sequence <= last.sequence ? await bus.at(stream, sequence) : undefined;
+    if (there === undefined || chainOf(there) !== chain) {
+      throw new HistoryError(`the last ${name}.${partition} was made from a log that reached ${stream} ${sequence} (chain ${chain.slice(0, 12)}…), `
+        + `and this log ${there === undefined ? `ends at ${last?.sequence ?? 0}` : 'has another message there'}: it lost its tail or is another. `
+        + 'Bring the right store back, or build everything anew from the raw files with `tidemark recover`');
+    }
+  }
+  return { raw, part, table, segment: last && { sequence: last.sequence, head: decodeHead(last.body), chain: chainOf(last) } };
+};

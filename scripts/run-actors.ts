@@ -1,0 +1,140 @@
+/** Runs actors in this process until it is told to stop: the one place where actors meet their technology. */
+import { mkdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { Logger } from 'pino';
+import { buffer } from '../actors/buffer.js';
+import { mapRange } from '../actors/mapper.js';
+import { merger } from '../actors/merger.js';
+import { reduceServices } from '../actors/reducer.js';
+import { scheduler } from '../actors/scheduler.js';
+import { uploader } from '../actors/uploader.js';
+import { windower } from '../actors/windower.js';
+import type { Env } from '../infra/actor/env.js';
+import type { FoldDefinition } from '../infra/actor/fold.js';
+import { hostFold, type RunningActor, type WorldOfActors } from '../infra/actor/host.js';
+import { hostWorker, type WorkerDefinition } from '../infra/actor/worker.js';
+import type { Bus } from '../infra/bus/bus.js';
+import { openBus } from '../infra/bus/nats.js';
+import { ensureStreams } from '../infra/bus/streams.js';
+import type { Settings } from '../infra/config.js';
+import { natsCoordinator } from '../infra/coordination/nats-kv.js';
+import { messageOf } from '../infra/errors.js';
+import { openDuckdb } from '../infra/sql/duckdb.js';
+import { viewFiles } from '../infra/sql/view-files.js';
+import { openLocalStorage } from '../infra/storage/local.js';
+import type { ActorName } from '../protocol/catalogue.js';
+import { readBatchRequested, readRangeAssigned, readServicesAssigned } from '../protocol/messages/readers.js';
+
+/** The actors that this can run; agents have a command of their own. */
+export type RunnableActor = Exclude<ActorName, 'agent'>;
+
+export const runnableActors: readonly RunnableActor[] = ['buffer', 'uploader', 'windower', 'scheduler', 'mapper', 'reducer', 'merger'];
+
+const isOpenBatch = async (bus: Bus, { batch }: { batch: string }): Promise<boolean> => {
+  const last = await bus.last('BATCH', 'batch.*');
+  return last?.subject === 'batch.requested' && readBatchRequested(last.body).batch === batch;
+};
+
+const mapper: WorkerDefinition<ReturnType<typeof readRangeAssigned>> = {
+  name: 'mapper', takes: 'range.assigned', produces: 'range.mapped', fails: 'range.failed', read: readRangeAssigned, isOpen: isOpenBatch,
+  work: async (task, env) => mapRange(task, { storage: env.storage, sql: (await env.engine()).sql }),
+};
+
+const reducer: WorkerDefinition<ReturnType<typeof readServicesAssigned>> = {
+  name: 'reducer', takes: 'services.assigned', produces: 'services.reduced', fails: 'services.failed', read: readServicesAssigned,
+  isOpen: isOpenBatch,
+  work: async (task, env) => reduceServices(task, { storage: env.storage, ...(await env.engine()) }),
+};
+
+const start = (name: RunnableActor, world: WorldOfActors, stop: AbortSignal): RunningActor => {
+  const fold = <State>(definition: FoldDefinition<State>) => hostFold(definition, world, stop);
+  switch (name) {
+    case 'buffer': return fold(buffer);
+    case 'uploader': return fold(uploader);
+    case 'windower': return fold(windower);
+    case 'scheduler': return fold(scheduler);
+    case 'merger': return fold(merger);
+    case 'mapper': return hostWorker(mapper, world, stop);
+    case 'reducer': return hostWorker(reducer, world, stop);
+  }
+};
+
+const openWorld = async (settings: Settings, log: Logger): Promise<{ world: WorldOfActors; close: () => Promise<void> }> => {
+  const nats = settings.nats ?? `nats://127.0.0.1:${settings.natsPort}`;
+  const partitions = await ensureStreams({ ...settings, nats });
+  const storage = await openLocalStorage(settings.data);
+  const open = (name: string): Promise<Bus> => openBus({ ...settings, nats }, name);
+  let engine: ReturnType<Env['engine']> | undefined;
+  const tempFolder = join(storage.workFolder, `duckdb-${process.pid}`);
+  const openEngine = async () => {
+    await mkdir(tempFolder, { recursive: true });
+    const sql = await openDuckdb({ memoryMiB: settings.memoryMiB, threads: settings.mapThreads, tempFolder, allowedFolders: [settings.data] });
+    return { sql, viewFiles: viewFiles(sql) };
+  };
+  const coordinator = natsCoordinator(
+    () => open('tidemark leases'), { ttlMs: settings.leaseTtlMs, renewMs: Math.round(settings.leaseTtlMs * 0.27) }, log);
+  return {
+    world: {
+      settings: { ...settings, partitions }, storage, log, coordinator, openBus: open, now: Date.now,
+      engine: () => engine ??= openEngine(),
+    },
+    close: async () => {
+      await coordinator.close();
+      if (engine) (await engine).sql.close();
+    },
+  };
+};
+
+/** Says once a second who works on what, until it is stopped; a connection of its own, which it replaces. */
+const reportStatus = (actors: readonly RunningActor[], open: WorldOfActors['openBus'], log: Logger): (() => Promise<void>) => {
+  let bus: Bus | undefined;
+  const keyOf = (actor: RunningActor): string => `${actor.name}.${actor.instance}`;
+  const report = async (): Promise<void> => {
+    try {
+      if (bus === undefined || bus.isClosed) bus = await open('tidemark status');
+      const bucket = await bus.bucket('ACTORS', { ttlMs: 60_000 });
+      for (const actor of actors) await bucket.put(keyOf(actor), JSON.stringify({ ...actor.status(), at: Date.now() }));
+    } catch (error) {
+      log.debug({ reason: messageOf(error) }, 'status not told, will retry');
+    }
+  };
+  let reporting = report();
+  const timer = setInterval(() => { reporting = report(); }, 1_000);
+  return async () => {
+    clearInterval(timer);
+    await reporting;
+    try {
+      const bucket = await bus?.bucket('ACTORS', { ttlMs: 60_000 });
+      for (const actor of actors) await bucket?.remove(keyOf(actor));
+      await bus?.close();
+    } catch {
+      // whoever is gone without a word is shown as gone for a minute
+    }
+  };
+};
+
+/**
+ * Runs these actors, joined to `settings.nats`, until `signal` is aborted; resolves after a clean stop.
+ * @throws HistoryError, PromiseError and whatever else must end the process, after the others have stopped cleanly.
+ */
+export const runActors = async (
+  names: readonly RunnableActor[], settings: Settings, { signal, log }: { signal: AbortSignal; log: Logger },
+): Promise<void> => {
+  const { world, close } = await openWorld(settings, log);
+  const stop = new AbortController();
+  const abort = (): void => stop.abort();
+  if (signal.aborted) abort();
+  signal.addEventListener('abort', abort);
+  const actors = names.flatMap((name) => Array.from({ length: settings.instances }, () => start(name, world, stop.signal)));
+  const stopReporting = reportStatus(actors, world.openBus, log);
+  const ends = actors.map((actor) => actor.ended.catch((error: unknown) => {
+    stop.abort(); // one that must not go on takes the process along
+    throw error;
+  }));
+  const results = await Promise.allSettled(ends);
+  signal.removeEventListener('abort', abort);
+  await stopReporting();
+  await close();
+  const failed = results.find((result) => result.status === 'rejected');
+  if (failed) throw failed.reason;
+};
