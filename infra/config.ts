@@ -274,3 +274,6 @@ export const formatBytes = (count: number): string => {
   }
   return `${count}B`;
 };
+
+/** Whether npm started this process as a script: then it ends when npm does, by whatever signal. */
+export const isNpmScript = (): boolean => process.env.npm_lifecycle_event !== undefined;

@@ -4,10 +4,11 @@ import { exitCodeOf, exitCodes, messageOf, TidemarkError } from '../infra/errors
 import { packageVersion } from '../infra/package-folder.js';
 import type { RegisterCommand } from './command.js';
 import { register as config } from './commands/config.js';
+import { register as start } from './commands/start.js';
 import { register as topology } from './commands/topology.js';
 
 /** In the order in which help shows them. */
-const commands: readonly RegisterCommand[] = [topology, config];
+const commands: readonly RegisterCommand[] = [start, topology, config];
 
 export const createProgram = (): Command => {
   const program = new Command('tidemark')

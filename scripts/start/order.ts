@@ -1,0 +1,15 @@
+/** What `start` says to a child that holds actors. */
+import type { Settings } from '../../infra/config.js';
+import type { ActorName } from '../../protocol/catalogue.js';
+
+/** The first message. */
+export interface Order {
+  readonly actors: readonly ActorName[];
+  readonly settings: Settings;
+}
+
+/** The second one. */
+export const stopWord = 'stop';
+
+/** A stop that takes longer is cut off: what was not sealed is sent again by its source. */
+export const stopMsMax = 8_000;

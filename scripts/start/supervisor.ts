@@ -1,0 +1,153 @@
+/**
+ * The supervisor: a whole system on this machine. It holds the data folder, runs nats-server and the actors' processes,
+ * measures four services, brings back whatever of its own dies, and stops in the order of the data: agents, actors, server.
+ */
+import { fork } from 'node:child_process';
+import { closeSync, openSync, renameSync, statSync } from 'node:fs';
+import path from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { inspectServer } from '../../infra/bus/nats-inspect.js';
+import { type NatsServer, startNatsServer } from '../../infra/bus/nats-server.js';
+import { ensureStreams } from '../../infra/bus/streams.js';
+import type { Settings } from '../../infra/config.js';
+import { exitCodes } from '../../infra/errors.js';
+import { createLog, type Log } from '../../infra/log.js';
+import type { ActorName } from '../../protocol/catalogue.js';
+import { startAgents } from './agents.js';
+import { lockData } from './data-lock.js';
+import { follow } from './follow.js';
+import { type Kept, keep, type Running } from './keep.js';
+import { type Order, stopMsMax, stopWord } from './order.js';
+import { showRows } from './show-rows.js';
+
+/** As few processes as give the speed: parsing is half of the work, so the buffers have one of their own. In stopping order. */
+const processLayout: readonly { readonly name: string; readonly actors: readonly ActorName[] }[] = [
+  { name: 'buffers', actors: ['buffer'] },
+  { name: 'layers', actors: ['uploader', 'windower', 'scheduler', 'mapper', 'reducer', 'merger'] },
+];
+
+export interface SystemOptions {
+  readonly settings: Settings;
+  /** Stops it. */
+  readonly signal: AbortSignal;
+  /** The program of the fourth agent. */
+  readonly program: string | undefined;
+  readonly everyMs: number;
+}
+
+interface ActorProcess extends Running {
+  readonly exitCode: () => number | null;
+}
+
+/** It would end in the same way again: a setting, or a promise that is broken. */
+const finalCodes: readonly (number | null)[] = [exitCodes.usage, exitCodes.settings, exitCodes.promiseBroken];
+
+const entry = fileURLToPath(new URL('./actor-process.js', import.meta.url));
+
+const launchActors = async (order: Order, logFile: string | undefined): Promise<ActorProcess> => {
+  const output = logFile === undefined ? 2 : openSync(logFile, 'a');
+  const child = fork(entry, { stdio: ['ignore', output, output, 'ipc'] });
+  if (logFile !== undefined) closeSync(output);
+  child.on('error', () => undefined); // an order or a word that did not arrive: its end says the rest
+  child.send(order);
+  const ended = new Promise<string>((resolve) => {
+    child.once('exit', (code, signal) => resolve(signal === null ? `exit code ${code}` : `signal ${signal}`));
+  });
+  return {
+    pid: child.pid ?? 0,
+    ended,
+    exitCode: () => child.exitCode,
+    stop: async () => {
+      const late = setTimeout(() => child.kill('SIGKILL'), stopMsMax + 1_000);
+      if (child.connected) child.send(stopWord, () => undefined);
+      await ended;
+      clearTimeout(late);
+    },
+  };
+};
+
+/** On a terminal the table has the screen, and logs go to a file beside the data; the file before it is kept. */
+const logFileOf = (data: string): string | undefined => {
+  if (process.stdout.isTTY !== true) return undefined;
+  const file = path.join(data, 'tidemark.log');
+  if ((statSync(file, { throwIfNoEntry: false })?.size ?? 0) > 16 * 2 ** 20) renameSync(file, `${file}.1`);
+  return file;
+};
+
+const greet = (settings: Settings, server: NatsServer | undefined, services: string[], logFile: string | undefined): string => {
+  const own = server === undefined ? '' : ` (nats-server ${server.version}${server.takenOn ? ', ran already' : ''}), monitoring ${server.monitoringUrl}`;
+  const again = server === undefined ? '' : `\n            that server alone again: nats-server -c ${server.configuration}`;
+  return [
+    'Tidemark runs.',
+    `  data      ${settings.data}${logFile === undefined ? '' : `, logs in ${logFile}`}`,
+    `  server    ${settings.nats}${own}${again}`,
+    `  measured  ${services.join(', ')}: each second`,
+    '  try next  npx tidemark query --from now-10m --to now',
+    '            npx tidemark status        npx tidemark verify',
+    '  stop      Ctrl-C; the next start goes on with the same data',
+    '',
+  ].join('\n');
+};
+
+const runServer = async (settings: Settings, log: Log): Promise<{ kept: Kept<NatsServer> | undefined; nats: string }> => {
+  if (settings.nats !== undefined) {
+    const { url, version, unproven } = await inspectServer(settings.nats, settings.natsHttpPort);
+    if (unproven !== undefined) process.stderr.write(`durability unproven: ${unproven}\n`);
+    log.info({ url, version, unproven }, 'joined a server that runs already');
+    return { kept: undefined, nats: settings.nats };
+  }
+  const { data, natsPort, natsHttpPort, natsServer } = settings;
+  const tell = (line: string) => void process.stderr.write(`${line}\n`);
+  let first: NatsServer | undefined; // what is brought back has to have the port that the others know
+  const launch = () => startNatsServer({
+    data, program: natsServer, tell,
+    port: first === undefined ? natsPort : Number(new URL(first.url).port),
+    httpPort: first === undefined ? natsHttpPort : Number(new URL(first.monitoringUrl).port),
+  });
+  const kept = await keep('nats-server', async () => {
+    const server = await launch();
+    first ??= server;
+    return server;
+  }, { log });
+  return { kept, nats: kept.current.url };
+};
+
+/** Runs until `signal`, then stops. @returns the exit code. @throws OutOfReachError, SettingsError when it cannot start */
+export const runSystem = async ({ settings: given, signal, program, everyMs }: SystemOptions): Promise<number> => {
+  const stops: (() => Promise<void> | void)[] = [];
+  const pids: (() => number)[] = [() => process.pid];
+  const endNow = () => {
+    for (const pid of pids.slice(1)) process.kill(pid(), 'SIGKILL');
+  };
+  try {
+    stops.push(lockData(given.data));
+    const logFile = logFileOf(given.data);
+    const log = createLog({ ...given, file: logFile });
+    const { kept: server, nats } = await runServer(given, log);
+    if (server !== undefined) stops.push(() => server.stop());
+    const settings = Object.freeze({ ...given, nats });
+    await ensureStreams(settings);
+    const children: Kept<ActorProcess>[] = [];
+    const isFinal = (one: ActorProcess) => finalCodes.includes(one.exitCode());
+    stops.push(async () => { for (const child of children) await child.stop(); });
+    for (let instance = 0; instance < settings.instances; instance++) {
+      for (const { name, actors } of processLayout) {
+        const child = await keep(name, () => launchActors({ actors, settings }, logFile), { log, isFinal });
+        children.push(child);
+        pids.push(() => child.current.pid);
+      }
+    }
+    process.once('exit', endNow);
+    const ownPids = () => pids.map((pid) => pid());
+    const agents = await startAgents({ settings, natsPid: server && (() => server.current.pid), ownPids, program, everyMs, log });
+    stops.push(agents.stop);
+    process.stdout.write(`${greet(settings, server?.current, agents.services, logFile)}\n`);
+    const shown = showRows();
+    await follow(settings, shown, signal);
+    shown.close();
+    return children.map((child) => child.current.exitCode()).find((code) => finalCodes.includes(code)) ?? exitCodes.ok;
+  } finally {
+    for (const stop of stops.reverse()) await stop();
+    process.removeListener('exit', endNow);
+  }
+};
