@@ -72,12 +72,14 @@ const drainBatch = (state: MergerState): Output[] => [{
   do: 'work',
   what: 'follow BATCH',
   run: async (env) => {
+    const outputs: Output[] = [];
     while (state.view.proved === null) {
       const message = state.waiting.shift();
       if (message === undefined) break;
       await onBatchMessage(state, message, env);
-      swap(state, env);
+      if (swap(state, env)) outputs.push(...copyLatest(state));
     }
+    return outputs;
   },
 }];
 
@@ -244,8 +246,10 @@ const handle = (state: MergerState, input: Input): Output[] => {
       state.leads = input.leads;
       return input.leads ? copyLatest(state) : [];
     case 'noted':
-      if (input.name === 'proved') state.proving = undefined;
-      else {
+      if (input.name === 'proved') {
+        state.ready = undefined; // said: before it comes back by BATCH nobody compares it again
+        state.proving = undefined;
+      } else {
         state.isUpdating = false;
         state.counts.updates += input.value as number;
       }

@@ -141,7 +141,7 @@ const writeGroup = async (
     const wide = exact.get(Number(i));
     const localFile = join(storage.workFolder, `${task.batch}-${task.task}-${randomUUID()}.parquet`);
     const [copy, parameters] = copyToParquet(
-      projectRows(`(FROM merged WHERE i = $i ORDER BY minute)`, messageType(Number(messages_max))), viewFormat, localFile, {
+      projectRows('(FROM merged WHERE i = $i)', messageType(Number(messages_max))), viewFormat, localFile, {
         batch: task.batch, service, month, records: String(messages),
         ...wide !== undefined && { [exactSumsKey]: formatExactSums(wide, true) },
       });
@@ -157,7 +157,7 @@ const writeGroup = async (
   return made;
 };
 
-/** Makes the table `merged`: the rows of the group's months, with `i`, the index of their month in the group (R1). */
+/** Makes the table `merged`: the rows of the group's months, with `i`, the index of their month; sorted by month and minute. */
 const mergeGroup = async (
   task: ServicesAssigned, { storage, sql }: ReducerEnvironment, inputs: readonly string[], group: readonly TouchedMonth[],
 ): Promise<void> => {

@@ -47,6 +47,6 @@ export const decodeSegment = (body: Uint8Array): Segment => {
       + `its head says ${numbersFrom + count * numberBytes}`);
   }
   // A copy: a Float64Array needs an aligned beginning. Doubles are little-endian here and in the body.
-  const numbers = new Float64Array(body.slice(numbersFrom).buffer);
+  const numbers = new Float64Array(new Uint8Array(body.subarray(numbersFrom)).buffer);
   return { head, records, lines: body.subarray(linesFrom, numbersFrom), numbers };
 };

@@ -5,7 +5,7 @@
  *     then the part is closed and the next one open. One that ends before is old; any other shows that something was missed.
  *
  * A closed part stays at the head of the chain until STORED names it: what an owner that was fenced has closed may never
- * be stored so.
+ * be stored so, and the next owner goes on with it.
  */
 import { fromTuple, type RowTuple } from '../../protocol/messages/row-tuple.js';
 import type { RealtimeUpdated } from '../../protocol/messages/realtime-updated.js';
@@ -41,6 +41,15 @@ export const judge = (open: { from: number; to: number }, update: { from: number
   return update.to === open.to ? 'ignored' : 'rebuild';
 };
 
+/** The part that an update continues though another owner had closed it there: the next owner goes on with it. */
+const reopened = (chain: Chain, update: RealtimeUpdated): number => {
+  for (let i = chain.length - 2; i >= 0; i--) {
+    const part = chain[i] as OpenPart;
+    if (update.from === part.from) return update.since <= part.to && update.to > part.to ? i : -1;
+  }
+  return -1;
+};
+
 /** Records that the open part would hold with these rows in the place of its own. */
 const messagesWith = (open: OpenPart, rows: readonly KeyedRow[]): number => {
   let messages = open.rows.messages;
@@ -48,18 +57,28 @@ const messagesWith = (open: OpenPart, rows: readonly KeyedRow[]): number => {
   return messages;
 };
 
+export interface Following {
+  /** For parts that begin. */
+  readonly lateBefore: number;
+  /** A chain that nobody answers from may go back, to follow another owner. */
+  readonly mayGoBack: boolean;
+  /** Hears of every row that became another. */
+  readonly changed: (service: string, minute: number) => void;
+}
+
 /**
  * Applies an update to a chain, whole or not at all: an update after which the records in the rows are not the offsets in
- * the range does not fit, whatever it says. `changed` hears of every row that became another.
+ * the range does not fit, whatever it says.
  */
-export const followUpdate = (
-  chain: Chain, update: RealtimeUpdated, lateBefore: number, changed: (service: string, minute: number) => void,
-): Outcome => {
-  const verdict = judge(lastOf(chain), update);
+export const followUpdate = (chain: Chain, update: RealtimeUpdated, { lateBefore, mayGoBack, changed }: Following): Outcome => {
+  const again = reopened(chain, update);
+  const takesPlace = again >= 0 && (mayGoBack || update.to >= lastOf(chain).to);
+  const verdict = takesPlace ? 'applied' : judge(lastOf(chain), update);
   if (verdict === 'ignored' || verdict === 'rebuild') return verdict;
-  const open = verdict === 'next' ? openPart(update.from, lateBefore) : lastOf(chain);
+  const open = verdict === 'next' ? openPart(update.from, lateBefore) : takesPlace ? (chain[again] as OpenPart) : lastOf(chain);
   const rows = update.rows.map((tuple) => fromTuple(tuple as RowTuple));
   if (messagesWith(open, rows) !== update.to - update.from) return 'rebuild';
+  if (takesPlace) chain.length = again + 1;
   for (const { service, minute, row } of rows) {
     if (row.messages !== open.rows.messagesOf(service, minute)) changed(service, minute);
     open.rows.set(service, minute, row);

@@ -39,6 +39,8 @@ interface PartitionView {
   /** From the end of what is in `live` on. */
   chain: Chain;
   beside: Beside | null;
+  /** How far it ever got beside: going back and forth between two owners is not getting on. */
+  besideReached: number;
   /** An update was missed: those behind it wait for a replay, or for the part. */
   missed: boolean;
   /** Parts in `live`, for the halves of the next batch. */
@@ -85,6 +87,7 @@ export const createView = (partitions: number, manifest: Manifest | null): View 
       storedTo: from,
       chain: [openPart(from, lateBefore)],
       beside: null,
+      besideReached: from,
       missed: false,
       parts: [],
       missing: new Map(Object.entries(batch?.manifest.missing[p] ?? {})),
@@ -114,15 +117,19 @@ export const applyUpdate = (view: View, update: RealtimeUpdated): Outcome => {
   const partition = partitionOf(view, update.partition);
   if (update.from < partition.storedTo && update.to <= partition.storedTo) return 'ignored';
   const lateBefore = lateBeforeOf(view.batch);
-  const outcome = followUpdate(partition.chain, update, lateBefore, (service, minute) => view.changes.add(service, minute));
+  const toBefore = lastOf(partition.chain).to;
+  const outcome = followUpdate(partition.chain, update, {
+    lateBefore, mayGoBack: false, changed: (service, minute) => view.changes.add(service, minute),
+  });
   const besideOutcome = partition.beside === null ? 'rebuild'
-    : followUpdate(partition.beside.chain, update, lateBefore, () => undefined);
+    : followUpdate(partition.beside.chain, update, { lateBefore, mayGoBack: true, changed: () => undefined });
+  const besideTo = partition.beside === null ? 0 : lastOf(partition.beside.chain).to;
   if (besideOutcome === 'applied') overtake(view, partition);
-  if (outcome === 'applied' || besideOutcome === 'applied') {
-    partition.missed = false;
-    if (outcome === 'applied' && partition.beside?.pending.length === 0) partition.beside = null;
-    return 'applied';
-  }
+  const isFollowing = lastOf(partition.chain).to > toBefore;
+  if (isFollowing && partition.beside?.pending.length === 0) partition.beside = null;
+  if (isFollowing || besideTo > partition.besideReached) partition.missed = false;
+  partition.besideReached = Math.max(partition.besideReached, besideTo);
+  if (outcome === 'applied' || besideOutcome === 'applied') return 'applied';
   if (outcome === 'ignored' || besideOutcome === 'ignored' || update.from < partition.storedTo) return 'ignored';
   partition.beside ??= { pending: [], chain: [openPart(partition.storedTo, lateBefore)] };
   if (partition.missed) return 'ignored';
