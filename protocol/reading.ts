@@ -66,7 +66,7 @@ export const splitLines = (body: Uint8Array): Uint8Array[] => {
       lines.push(from === 0 ? body : body.subarray(from));
       break;
     }
-    lines.push(body.subarray(from, feed > from && body[feed - 1] === carriageReturn ? feed - 1 : feed));
+    lines.push(body.subarray(from, body[feed - 1] === carriageReturn ? feed - 1 : feed));
     from = feed + 1;
   }
   return lines;

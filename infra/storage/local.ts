@@ -114,10 +114,10 @@ export class LocalStorage implements Storage {
       handle = this.#held.get(target);
       this.#held.delete(target); // whoever fails does not put it back
       handle ??= await open(target, constants.O_WRONLY | constants.O_APPEND);
-      await this.#expectLength(target, handle, lengthBefore);
+      await this.#expectLength(target, lengthBefore);
       await handle.appendFile(bytes);
       await handle.datasync();
-      await this.#expectLength(target, handle, lengthBefore + bytes.length);
+      await this.#expectLength(target, lengthBefore + bytes.length);
       const gone = remember(this.#held, target, handle, heldOpenMax);
       handle = undefined;
       await gone?.close();
@@ -129,11 +129,10 @@ export class LocalStorage implements Storage {
     }
   }
 
-  /** The name must still be that of the open file, and the length what it has to be (U3). */
-  async #expectLength(target: string, handle: FileHandle, length: number): Promise<void> {
-    const [named, held] = await Promise.all([stat(target), handle.stat()]);
-    if (named.ino !== held.ino || named.dev !== held.dev) throw new RetryableError('another file has this name now');
-    if (named.size !== length) throw new RetryableError(`${named.size} bytes long, must be ${length}`);
+  /** By the name, not by the open file: so a file that was replaced or removed is noticed as well (U3). */
+  async #expectLength(target: string, length: number): Promise<void> {
+    const { size } = await stat(target);
+    if (size !== length) throw new RetryableError(`${size} bytes long, must be ${length}`);
   }
 
   async adopt(localFile: string, path: string): Promise<StoredFile & { existed: boolean }> {

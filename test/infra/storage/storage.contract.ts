@@ -63,6 +63,7 @@ export const storageContract = (t: Test, open: (t: Test) => Promise<Storage>): v
 
   t.test('U3: append never makes a file', async (t) => {
     const storage = await open(t);
+    await storage.create('raw/d/other', bytes('one\n'));
     await t.rejects(storage.append('raw/d/none', bytes('two\n'), 0), { code: 'E_APPEND' });
     t.equal(await storage.length('raw/d/none'), undefined);
   });
