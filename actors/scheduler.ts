@@ -71,13 +71,15 @@ const startBatch = (state: SchedulerState, reason: string, dates: Dates, now: nu
   const { refused, missing } = countsAt(state, cut);
   const recomputed = dates === 'all' ? Object.fromEntries(datesOf(tasks).map((date) => [date, batch]))
     : { ...base.recomputed, ...Object.fromEntries(dates.map((date) => [date, batch])) };
+  const { raw, indexes, index } = rawAt(state, cut, batch);
   state.lastBatch = batch;
   state.open = {
     requested,
     expected: tasks.flat().reduce((sum, { records }) => sum + records, 0),
     mapped: new Map(),
     reduced: new Map(),
-    draft: { batch, base: base.batch, cut: [...cut], requestedAt: now, raw: rawAt(state, cut), recomputed, refused, missing, format: 1 },
+    index,
+    draft: { batch, base: base.batch, cut: [...cut], requestedAt: now, raw, indexes, recomputed, refused, missing, format: 1 },
   };
   state.counts.batches += 1;
   const assigned = tasks.map((inputs, task): Output => publish('range.assigned', {
@@ -129,7 +131,7 @@ const onReduced = (state: SchedulerState, open: OpenBatch, reduced: ServicesRedu
     do: 'work',
     what: 'write the manifest',
     run: async (env) => {
-      const { manifest, rows } = await writeManifest(env, open.draft, all.map(({ listing }) => listing));
+      const { manifest, rows } = await writeManifest(env, open, all.map(({ listing }) => listing));
       return [publish('batch.ready', { batch, base, cut, manifest, rows, records }, true)];
     },
   }];

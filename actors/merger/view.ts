@@ -121,20 +121,26 @@ export const applyUpdate = (view: View, update: RealtimeUpdated): Outcome => {
   const outcome = followUpdate(partition.chain, update, {
     lateBefore, mayGoBack: false, changed: (service, minute) => view.changes.add(service, minute),
   });
-  const besideOutcome = partition.beside === null ? 'rebuild'
-    : followUpdate(partition.beside.chain, update, { lateBefore, mayGoBack: true, changed: () => undefined });
+  const besideOutcome = followBeside(partition, update, lateBefore);
   const besideTo = partition.beside === null ? 0 : lastOf(partition.beside.chain).to;
   if (besideOutcome === 'applied') overtake(view, partition);
   const isFollowing = lastOf(partition.chain).to > toBefore;
   if (isFollowing && partition.beside?.pending.length === 0) partition.beside = null;
-  if (isFollowing || besideTo > partition.besideReached) partition.missed = false;
+  if (besideTo > partition.besideReached || (isFollowing && partition.beside === null)) partition.missed = false;
   partition.besideReached = Math.max(partition.besideReached, besideTo);
-  if (outcome === 'applied' || besideOutcome === 'applied') return 'applied';
-  if (outcome === 'ignored' || besideOutcome === 'ignored' || update.from < partition.storedTo) return 'ignored';
+  // What is stored otherwise than it was followed must get on beside, however well the updates fit here.
+  const decides = partition.beside !== null && partition.beside.pending.length > 0 ? besideOutcome : outcome;
+  if (decides !== 'rebuild') return outcome === 'applied' ? 'applied' : decides;
+  if (besideOutcome !== 'rebuild' || update.from < partition.storedTo || partition.missed) return outcome === 'applied' ? 'applied' : 'ignored';
   partition.beside ??= { pending: [], chain: [openPart(partition.storedTo, lateBefore)] };
-  if (partition.missed) return 'ignored';
   partition.missed = true;
   return 'rebuild';
+};
+
+const followBeside = ({ beside, storedTo }: PartitionView, update: RealtimeUpdated, lateBefore: number): Outcome => {
+  if (beside === null) return 'rebuild';
+  if (update.from < storedTo) return 'ignored';
+  return followUpdate(beside.chain, update, { lateBefore, mayGoBack: true, changed: () => undefined });
 };
 
 /** M1: what was built beside takes the place of what is here once it has got as far. */
@@ -205,7 +211,9 @@ export const applyPart = (view: View, part: PartStored, rows?: RowColumns | null
     chain: beside === null || besideRows === undefined ? [openPart(part.to, lateBefore)] : beside.chain,
   };
   overtake(view, partition);
-  return missedBehind(partition);
+  if (partition.beside === null) return missedBehind(partition);
+  partition.missed = true; // the updates behind it were read before, and went into what it takes the place of
+  return 'rebuild';
 };
 
 /** The rows of a part, if updates gave exactly them: the head of the chain, which then is what comes behind it. */

@@ -51,7 +51,7 @@ export const beginScheduler = async (env: Env): Promise<Beginning<SchedulerState
   const manifest = proved && await loadManifest(env, proved.manifest);
   const base: Base = proved === undefined || manifest === undefined ? emptyBase(partitions) : {
     batch: proved.batch, cut: proved.cut, manifest: proved.manifest, requestedAt: proved.requestedAt,
-    recomputed: manifest.recomputed, refused: manifest.refused, missing: manifest.missing,
+    recomputed: manifest.recomputed, refused: manifest.refused, missing: manifest.missing, indexes: manifest.indexes ?? [],
   };
   const isProved = lastBatch.batch !== null && proofs.some(({ batch }) => batch === lastBatch.batch);
   const dueAt = base.batch === null ? env.now() + Math.min(60_000, settings.batchEveryMs)

@@ -6,6 +6,7 @@ import { FileExistsError, PromiseError } from '../../infra/errors.js';
 import type { StoredFile } from '../../infra/storage/storage.js';
 import type { Manifest, MonthFile } from '../../protocol/messages/batch.js';
 import { readManifest, readServiceListing } from '../../protocol/messages/readers.js';
+import type { OpenBatch } from './state.js';
 
 export const sha256Of = (bytes: Uint8Array): string => createHash('sha256').update(bytes).digest('hex');
 
@@ -25,7 +26,7 @@ const byServiceAndMonth = (a: MonthFile, b: MonthFile): number =>
   a.service < b.service ? -1 : a.service > b.service ? 1 : a.month < b.month ? -1 : 1;
 
 export const writeManifest = async (
-  env: Pick<Env, 'storage'>, draft: Omit<Manifest, 'files'>, listings: readonly StoredFile[],
+  env: Pick<Env, 'storage'>, { draft, index }: Pick<OpenBatch, 'draft' | 'index'>, listings: readonly StoredFile[],
 ): Promise<{ manifest: StoredFile; rows: number }> => {
   const files: MonthFile[] = [];
   for (const listing of listings) files.push(...readServiceListing(await readNamed(env, listing)).files);
@@ -33,16 +34,22 @@ export const writeManifest = async (
   const { batch, base, cut, requestedAt, ...rest } = draft;
   const content = Buffer.from(`${JSON.stringify({ batch, base, cut, requestedAt, files, ...rest } satisfies Manifest, null, 1)}\n`);
   const path = `views/batch/${batch}.json`;
-  try {
-    await env.storage.create(path, content);
-  } catch (error) {
-    if (!(error instanceof FileExistsError)) throw error;
-    if (!content.equals(await env.storage.read(path))) throw new PromiseError(`${path} is there already, with other content`, { cause: error });
-  }
+  if (index) await createSame(env, index.path, index.content);
+  await createSame(env, path, content);
   return {
     manifest: { path, bytes: content.byteLength, sha256: sha256Of(content) },
     rows: files.reduce((sum, file) => sum + file.rows, 0),
   };
+};
+
+/** Creates a file, or finds the same one there (S3). @throws PromiseError when it is another */
+const createSame = async ({ storage }: Pick<Env, 'storage'>, path: string, content: Buffer): Promise<void> => {
+  try {
+    await storage.create(path, content);
+  } catch (error) {
+    if (!(error instanceof FileExistsError)) throw error;
+    if (!content.equals(await storage.read(path))) throw new PromiseError(`${path} is there already, with other content`, { cause: error });
+  }
 };
 
 export const removeMinutes = (batch: string): Output => ({

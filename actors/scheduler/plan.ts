@@ -11,6 +11,8 @@ export interface RawFile {
   to: number;
   bytes: number;
   records: number;
+  /** The index file that has its newest commit. */
+  index?: string;
 }
 
 export type Dates = 'all' | readonly string[];
@@ -24,17 +26,18 @@ export const dateOfRawPath = (path: string): string => path.split('/')[1] ?? '';
 const isRecomputed = (dates: Dates, path: string): boolean => dates === 'all' || dates.includes(dateOfRawPath(path));
 
 /** Adds a commit that lies below a cut to what is known of its files. */
-export const addCommit = (files: Map<string, RawFile>, commit: RawStored): void => {
+export const addCommit = (files: Map<string, RawFile>, commit: RawStored, index: string): void => {
   for (const bytes of commit.files) {
     const known = files.get(bytes.path);
     if (known === undefined) {
       files.set(bytes.path, {
-        path: bytes.path, partition: commit.partition, from: commit.from, to: commit.to, bytes: bytes.toByte, records: bytes.records,
+        path: bytes.path, partition: commit.partition, from: commit.from, to: commit.to, bytes: bytes.toByte, records: bytes.records, index,
       });
     } else {
       known.to = commit.to;
       known.bytes = bytes.toByte;
       known.records += bytes.records;
+      known.index = index;
     }
   }
 };

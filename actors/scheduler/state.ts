@@ -1,4 +1,5 @@
 /** What the scheduler knows: commits and parts beyond the proved cut, and the batch that is open. */
+import { createHash } from 'node:crypto';
 import type { PlainMessage } from '../../infra/bus/bus.js';
 import type {
   BatchReady, BatchRequested, Manifest, RangeMapped, ServicesAssigned, ServicesReduced, ViewProved,
@@ -18,7 +19,11 @@ export interface Base {
   readonly recomputed: Readonly<Record<string, string>>;
   readonly refused: Refused;
   readonly missing: readonly Missing[];
+  readonly indexes: NonNullable<Manifest['indexes']>;
 }
+
+/** A file's path and content, decided and not yet written. */
+export interface PlannedFile { readonly path: string; readonly content: Buffer }
 
 export interface OpenBatch {
   readonly requested: BatchRequested;
@@ -28,6 +33,8 @@ export interface OpenBatch {
   readonly reduced: Map<number, ServicesReduced>;
   /** Everything of the manifest but its files. */
   readonly draft: Omit<Manifest, 'files'>;
+  /** The commits that end in [from, cut): they outlive the purge of STORED. */
+  readonly index: PlannedFile | undefined;
 }
 
 /** Somebody who wants a batch of all that is there now. */
@@ -63,7 +70,7 @@ export interface SchedulerState {
 
 export const emptyBase = (partitions: number): Base => ({
   batch: null, cut: zeroPosition(partitions), manifest: null, requestedAt: 0, recomputed: {}, refused: {},
-  missing: Array.from({ length: partitions }, () => ({})),
+  missing: Array.from({ length: partitions }, () => ({})), indexes: [],
 });
 
 /** A commit, read again after a restart or for the first time. */
@@ -89,11 +96,11 @@ export const realtimeRows = (state: SchedulerState): number =>
 export const rebase = (state: SchedulerState, proved: ViewProved, draft: OpenBatch['draft']): void => {
   state.base = {
     batch: proved.batch, cut: proved.cut, manifest: proved.manifest, requestedAt: proved.requestedAt,
-    recomputed: draft.recomputed, refused: draft.refused, missing: draft.missing,
+    recomputed: draft.recomputed, refused: draft.refused, missing: draft.missing, indexes: draft.indexes ?? [],
   };
   state.commits = state.commits.map((commits, p) => {
     const cut = proved.cut[p] as number;
-    for (const commit of commits) if (commit.to <= cut) addCommit(state.files, commit);
+    for (const commit of commits) if (commit.to <= cut) addCommit(state.files, commit, `views/batch/${proved.batch}.commits.ndjson`);
     return commits.filter((commit) => commit.to > cut);
   });
   state.parts = state.parts.map((parts, p) => parts.filter((part) => part.to > (proved.cut[p] as number)));
@@ -121,9 +128,22 @@ export const countsAt = (state: SchedulerState, cut: Position): { refused: Refus
   return { refused, missing: missing.map((counts) => Object.fromEntries([...counts].filter(([, count]) => count > 0))) };
 };
 
-/** The raw files of a manifest: what is below the cut by whole commits. */
-export const rawAt = (state: SchedulerState, cut: Position): RawFile[] => {
-  const files = new Map([...state.files].map(([path, file]) => [path, { ...file }]));
-  for (const commit of state.commits.flat()) if (commit.to <= (cut[commit.partition] as number)) addCommit(files, commit);
-  return [...files.values()];
+/** Commits that end at or below a cut, in order of partition and offset. */
+const commitsBelow = (state: SchedulerState, cut: Position): RawStored[] =>
+  state.commits.flat().filter((commit) => commit.to <= (cut[commit.partition] as number));
+
+/** The raw files of a manifest, what is below the cut by whole commits, and the index of the commits that are new in it. */
+export const rawAt = (
+  state: SchedulerState, cut: Position, batch: string,
+): { raw: RawFile[]; indexes: Base['indexes']; index: PlannedFile | undefined } => {
+  const commits = commitsBelow(state, cut);
+  const path = `views/batch/${batch}.commits.ndjson`;
+  const files = new Map([...state.files].map(([name, file]) => [name, { ...file }]));
+  for (const commit of commits) addCommit(files, commit, path);
+  const raw = [...files.values()];
+  if (commits.length === 0) return { raw, indexes: state.base.indexes, index: undefined };
+  const content = Buffer.from(commits.map((commit) => `${JSON.stringify(commit)}\n`).join(''));
+  const sha256 = createHash('sha256').update(content).digest('hex');
+  const entry = { path, bytes: content.byteLength, sha256, from: [...state.base.cut], to: [...cut] };
+  return { raw, indexes: [...state.base.indexes, entry], index: { path, content } };
 };

@@ -156,8 +156,11 @@ export const Manifest = Type.Object({
     to: Offset,
     bytes: Count,
     records: Count,
+    /** The newest index file with a commit of it. */
     index: Type.Optional(Type.String()),
   })),
+  /** Index files: the commits themselves (RawStored, one a line), of each batch's [from, to); they outlive the purge of STORED. */
+  indexes: Type.Optional(Type.Array(Type.Object({ ...FileShape, from: PositionShape, to: PositionShape }))),
   /** When each date was last made anew from all its raw data: date to batch. */
   recomputed: Type.Record(Type.String(), BatchId),
   /** Refused below the cut, by service and reason. */
