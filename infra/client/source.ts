@@ -84,6 +84,12 @@ const lookEveryMs = 250;
 /** Messages that are sent again at once for want of an acknowledgement; the next ones follow at the next look. */
 const copiesAtOnceMax = 500;
 
+/** A final line break makes no line (B8): an empty last line needs one of its own. */
+const encodeLines = (lines: string | readonly string[]): Uint8Array => {
+  const text = typeof lines === 'string' ? lines : lines.join('\n');
+  return Buffer.from(text === '' || text.endsWith('\n') ? `${text}\n` : text);
+};
+
 export const openSource = (options: SourceOptions): Source => new NatsSource(options);
 
 class NatsSource implements Source, WindowListener {
@@ -142,8 +148,7 @@ class NatsSource implements Source, WindowListener {
     this.counts.added += count - known;
     if (known === count) return;
     if (this.kept.readings === 0) this.progressAtMs = Date.now(); // nothing was waited for until now
-    const text = typeof lines === 'string' ? lines : lines.join('\n');
-    this.kept.add(n, count, Buffer.from(text));
+    this.kept.add(n, count, encodeLines(lines));
     while (this.kept.readings > this.keptReadingsMax || this.kept.bytes > this.keptBytesMax) this.giveUpOldest();
     this.sendMore();
   }
@@ -164,7 +169,7 @@ class NatsSource implements Source, WindowListener {
 
   ask(n: number, line: string): void {
     if (!(n >= 1 && n < this.nextN)) throw new UsageError(`n ${n} was not given yet: the next one is ${this.nextN}`);
-    this.publish(n, Buffer.from(line));
+    this.publish(n, encodeLines(line));
   }
 
   holds(n: number): boolean {
