@@ -1,0 +1,75 @@
+/** `tidemark import`: publishes recorded readings, and ends when all of them are sealed. */
+import { createHash } from 'node:crypto';
+import { createReadStream } from 'node:fs';
+import { stat } from 'node:fs/promises';
+import { parseDuration } from '../../infra/config.js';
+import { messageOf, UsageError } from '../../infra/errors.js';
+import type { RegisterCommand } from '../command.js';
+import { type ImportCounts, importLines } from '../import/import-lines.js';
+import { readRecorded } from '../import/recorded.js';
+import { openProgress } from '../progress.js';
+import { addSettings, connectionSettings } from '../settings-options.js';
+import { connectSourceOf } from '../source-connection.js';
+
+interface RecordedFile { readonly path: string; readonly bytes: number; readonly content: string }
+
+/** Its sha256 names the sources: the same content is the same sources, wherever the file lies. */
+const look = async (path: string): Promise<RecordedFile> => {
+  try {
+    const hash = createHash('sha256');
+    for await (const chunk of createReadStream(path, { highWaterMark: 1024 * 1024 })) hash.update(chunk as Buffer);
+    return { path, bytes: (await stat(path)).size, content: hash.digest('hex') };
+  } catch (cause) {
+    throw new UsageError(`${path} cannot be read (${messageOf(cause)})`, { cause });
+  }
+};
+
+const addCounts = (a: ImportCounts, b: ImportCounts): ImportCounts => {
+  const refused = { ...a.refused };
+  for (const [reason, count] of Object.entries(b.refused)) refused[reason] = (refused[reason] ?? 0) + count;
+  return { taken: a.taken + b.taken, refused, known: a.known + b.known, sealed: a.sealed + b.sealed };
+};
+
+const number = (count: number): string => count.toLocaleString('en');
+
+const formatCounts = ({ taken, refused, known, sealed }: ImportCounts): string => {
+  const reasons = Object.entries(refused).sort(([, a], [, b]) => b - a);
+  const all = reasons.reduce((sum, [, count]) => sum + count, 0);
+  const lines = [`${number(taken)} taken, ${number(all)} refused, ${number(known)} known already: ${number(sealed)} sealed`];
+  for (const [reason, count] of reasons) lines.push(`  refused ${number(count)}: ${reason}`);
+  return `${lines.join('\n')}\n`;
+};
+
+export const register: RegisterCommand = (program) => {
+  const command = program.command('import')
+    .description('publishes recorded readings, and ends when all are sealed; run again, it goes on where it was')
+    .argument('<file...>', 'readings: one JSON object a line, a JSON list, or the original\'s files')
+    .option('--patience <TIME>', 'end with exit code 4 when nothing was acknowledged for this long', '60s')
+    .option('--json', 'what became of the readings, as JSON');
+  addSettings(command, connectionSettings)
+    .addHelpText('after', '\nExample:\n  $ tidemark import readings.ndjson\n\n'
+      + 'Imported again, a file adds nothing: its readings are known by its content.')
+    .action(async (paths: string[], options: { patience: string; json?: boolean }) => {
+      const patienceMs = parseDuration(options.patience);
+      const files: RecordedFile[] = [];
+      for (const path of paths) files.push(await look(path));
+      const connection = await connectSourceOf(command);
+      try {
+        let counts: ImportCounts = { taken: 0, refused: {}, known: 0, sealed: 0 };
+        for (const { path, bytes, content } of files) {
+          const progress = openProgress(path, bytes);
+          try {
+            counts = addCounts(counts, await importLines({
+              lines: readRecorded(path), content, connection, patienceMs,
+              onProgress: (at) => progress.show(at.bytes, `${number(at.lines)} read, ${number(at.sealed)} sealed`),
+            }));
+          } finally {
+            progress.end();
+          }
+        }
+        process.stdout.write(options.json === true ? `${JSON.stringify(counts)}\n` : formatCounts(counts));
+      } finally {
+        await connection.close();
+      }
+    });
+};
