@@ -126,9 +126,7 @@ const headersIdentity = (context: LineContext): { agent: string; n: number } | u
 
 /** The line's agent and n before the headers'; only one of the two is none. */
 const identityOf = (fields: Fields, context: LineContext): { agent: string; n: number } | undefined =>
-  isAgent(fields.agent) && isReadingNumber(fields.n)
-    ? { agent: fields.agent, n: fields.n }
-    : headersIdentity(context);
+  isAgent(fields.agent) && isReadingNumber(fields.n) ? { agent: fields.agent, n: fields.n } : headersIdentity(context);
 
 /** A line that claims an identity must have a usable one: else its source would send it for ever, and it would count each time. */
 const identityFault = (fields: Fields): string | undefined => {
@@ -186,17 +184,18 @@ export const readLine = (line: Uint8Array, context: LineContext): Reading | Refu
   const refuse = (reason: string): Refusal =>
     refusal(reason, serviceFault === undefined ? (service as string) : subjectService(subject), identity);
 
-  if (subject === undefined) return refuse('subject is neither a host\'s nor a gateway\'s');
+  if (subject === undefined) return refuse("subject is neither a host's nor a gateway's");
   if (serviceFault !== undefined) return refuse(`service ${serviceFault}`);
   if (subject.kind === 'host' && encodeName(service as string) !== subject.serviceCode) {
-    return refuse('service is not the subject\'s');
+    return refuse("service is not the subject's");
   }
   const host = hostOf(fields.host, subject);
   if (host !== '' || fields.host === '') {
     const hostFault = nameFault(host);
     if (hostFault !== undefined) return refuse(`host ${hostFault}`);
   }
-  if (subject.kind === 'host' && encodeName(host as string) !== subject.hostCode) return refuse('host is not the subject\'s');
+  if (subject.kind === 'host' && encodeName(host as string) !== subject.hostCode)
+    return refuse("host is not the subject's");
 
   const given = isOriginal ? fields.Timestamp : fields.timestamp;
   const at = parseTimestamp(given);

@@ -116,7 +116,8 @@ const offsetMsAt = (text: string, i: number): number | undefined => {
   const hours = digitsAt(text, i + 1);
   let minutes = 0;
   if (rest === 5) minutes = digitsAt(text, i + 3);
-  else if (rest === 6 && text.charCodeAt(i + 3) === 58) minutes = digitsAt(text, i + 4); // :
+  else if (rest === 6 && text.charCodeAt(i + 3) === 58)
+    minutes = digitsAt(text, i + 4); // :
   else if (rest !== 3) return undefined;
   if (hours < 0 || hours > 23 || minutes < 0 || minutes > 59) return undefined;
   return (hours * hourMs + minutes * minuteMs) * (sign === 45 ? -1 : 1);
@@ -138,7 +139,8 @@ const parseText = (text: string): number | undefined => {
     if (second < 0 || second > 59) return undefined;
     i += 3;
     const point = text.charCodeAt(i);
-    if (point === 46 || point === 44) { // . ,
+    if (point === 46 || point === 44) {
+      // . ,
       i += 1;
       if (!isDigitAt(text, i)) return undefined;
       for (let weight = 100; isDigitAt(text, i); i++, weight = Math.floor(weight / 10)) {
@@ -169,7 +171,12 @@ export const parseTimestamp = (value: unknown): number | undefined => {
 };
 
 const unitMs: Readonly<Record<string, number>> = {
-  ms: 1, s: secondMs, m: minuteMs, h: hourMs, d: dayMs, w: 7 * dayMs,
+  ms: 1,
+  s: secondMs,
+  m: minuteMs,
+  h: hourMs,
+  d: dayMs,
+  w: 7 * dayMs,
 };
 
 /** '100ms', '30s', '5m', '1h', '7d', '2w' in ms, or undefined. */

@@ -28,8 +28,16 @@ class Zone {
   /** @throws RangeError when there is no such zone. */
   constructor(name: string) {
     this.#format = new Intl.DateTimeFormat('en-US', {
-      timeZone: name, calendar: 'gregory', numberingSystem: 'latn', hourCycle: 'h23',
-      year: 'numeric', month: 'numeric', day: 'numeric', hour: 'numeric', minute: 'numeric', second: 'numeric',
+      timeZone: name,
+      calendar: 'gregory',
+      numberingSystem: 'latn',
+      hourCycle: 'h23',
+      year: 'numeric',
+      month: 'numeric',
+      day: 'numeric',
+      hour: 'numeric',
+      minute: 'numeric',
+      second: 'numeric',
     });
   }
 
@@ -60,7 +68,8 @@ class Zone {
     const after = this.#askOffset(from + dayMs);
     let low = from;
     let high = from + dayMs;
-    while (before !== after && high - low > 1000) { // zones change at whole seconds
+    while (before !== after && high - low > 1000) {
+      // zones change at whole seconds
       const middle = Math.floor((low + high) / 2000) * 1000;
       if (this.#askOffset(middle) === before) low = middle;
       else high = middle;

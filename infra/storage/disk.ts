@@ -5,6 +5,7 @@ import { mkdir, open, readdir, rm } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { encodeName } from '../../protocol/name-code.js';
+import { isAlive } from '../process.js';
 
 /** What is read at once of a large file. */
 export const chunkBytes = 256 * 1024;
@@ -40,15 +41,6 @@ export const hashFile = async (path: string): Promise<{ bytes: number; sha256: s
     bytes += (chunk as Buffer).length;
   }
   return { bytes, sha256: hash.digest('hex') };
-};
-
-const isAlive = (pid: number): boolean => {
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch (error) {
-    return codeOf(error) === 'EPERM';
-  }
 };
 
 /**

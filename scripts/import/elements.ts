@@ -10,8 +10,15 @@ import { cutLine, elementLine, lineBytesMax } from './recorded-line.js';
 
 const code = (character: string): number => character.charCodeAt(0);
 const [lineFeed, backslash, comma, colon] = [10, code('\\'), code(','), code(':')];
-const [openObject, closeObject, openList, closeList, openTuple, closeTuple] = [...'{}[]()'].map(code) as [number, number, number, number, number, number];
-const quotes = new Set([code('"'), code('\'')]);
+const [openObject, closeObject, openList, closeList, openTuple, closeTuple] = [...'{}[]()'].map(code) as [
+  number,
+  number,
+  number,
+  number,
+  number,
+  number,
+];
+const quotes = new Set([code('"'), code("'")]);
 
 const isSpace = (byte: number): boolean => byte === 32 || (byte >= 9 && byte <= 13);
 const isWord = (byte: number): boolean =>

@@ -5,9 +5,25 @@
 
 const deepestMax = 64;
 
-const literals: Readonly<Record<string, string>> = { None: 'null', True: 'true', False: 'false', null: 'null', true: 'true', false: 'false' };
+const literals: Readonly<Record<string, string>> = {
+  None: 'null',
+  True: 'true',
+  False: 'false',
+  null: 'null',
+  true: 'true',
+  false: 'false',
+};
 const escapes: Readonly<Record<string, string>> = {
-  '\\': '\\', '\'': '\'', '"': '"', a: '\x07', b: '\b', f: '\f', n: '\n', r: '\r', t: '\t', v: '\v',
+  '\\': '\\',
+  "'": "'",
+  '"': '"',
+  a: '\x07',
+  b: '\b',
+  f: '\f',
+  n: '\n',
+  r: '\r',
+  t: '\t',
+  v: '\v',
 };
 const codeLengths: Readonly<Record<string, number>> = { x: 2, u: 4, U: 8 };
 

@@ -8,7 +8,8 @@ export const lineBytesMax = 1024 * 1024;
 /** Text that is no JSON, whatever stands before it: so a line that was altered here cannot be accepted. */
 const altered = (text: string, why: string): string => `${text.replace(/[\r\n]+/g, ' ')} [${why}]`;
 
-export const cutLine = (bytes: Buffer): string => altered(bytes.toString('utf8', 0, lineBytesMax), `cut at ${lineBytesMax} bytes`);
+export const cutLine = (bytes: Buffer): string =>
+  altered(bytes.toString('utf8', 0, lineBytesMax), `cut at ${lineBytesMax} bytes`);
 
 /** A line as it is. A string cannot hold what is not UTF-8, so such a line is marked, and refused. */
 export const plainLine = (bytes: Buffer): string => {

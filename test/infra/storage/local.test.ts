@@ -13,7 +13,7 @@ const open = async (t: Test): Promise<LocalStorage> => {
 
 storageContract(t, open);
 
-t.test('U3: bytes that somebody else wrote at a file\'s end are noticed', async (t) => {
+t.test("U3: bytes that somebody else wrote at a file's end are noticed", async (t) => {
   const root = t.testdir();
   const storage = await openLocalStorage(root);
   t.teardown(() => storage.close());
@@ -35,13 +35,17 @@ t.test('a file that is changed after it was checked is checked again', async (t)
   await t.rejects(storage.local('views/x', named), { code: 'E_PROMISE' });
 });
 
-t.test('the work folder is the process\'s own; what a killed process left there goes at the next start', async (t) => {
+t.test("the work folder is the process's own; what a killed process left there goes at the next start", async (t) => {
   const root = t.testdir();
   const first = await openLocalStorage(root);
   t.teardown(() => first.close());
   const work = dirname(first.workFolder);
   t.equal(work, join(root, 'work'));
-  const machine = first.workFolder.slice(work.length + 1).split('-').slice(2).join('-');
+  const machine = first.workFolder
+    .slice(work.length + 1)
+    .split('-')
+    .slice(2)
+    .join('-');
   const left = join(work, `999999999-00000000-${machine}`); // no such process: above the highest id
   const elsewhere = join(work, '999999999-00000000-another');
   await mkdir(left);
@@ -50,7 +54,7 @@ t.test('the work folder is the process\'s own; what a killed process left there 
   const second = await openLocalStorage(root);
   t.teardown(() => second.close());
   await t.rejects(stat(left), { code: 'ENOENT' });
-  t.ok(await stat(elsewhere), 'another machine\'s stays');
+  t.ok(await stat(elsewhere), "another machine's stays");
   t.ok(await stat(first.workFolder), 'that of a process which runs stays');
   t.not(second.workFolder, first.workFolder);
   await second.close();

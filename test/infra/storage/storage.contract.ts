@@ -36,7 +36,8 @@ export const storageContract = (t: Test, open: (t: Test) => Promise<Storage>): v
   t.test('create: of eight at once one wins', async (t) => {
     const storage = await open(t);
     const outcomes = await Promise.allSettled(
-      Array.from({ length: 8 }, (_, i) => storage.create('views/raced/x', bytes(`writer ${i}`))));
+      Array.from({ length: 8 }, (_, i) => storage.create('views/raced/x', bytes(`writer ${i}`))),
+    );
     const winners = outcomes.flatMap((outcome, i) => (outcome.status === 'fulfilled' ? [i] : []));
     t.equal(winners.length, 1);
     for (const outcome of outcomes) {
@@ -96,7 +97,10 @@ export const storageContract = (t: Test, open: (t: Test) => Promise<Storage>): v
     const made = join(storage.workFolder, 'made.parquet');
     await writeFile(made, 'content');
     t.strictSame(await storage.adopt(made, 'views/batch/web/2026-11.000001.parquet'), {
-      path: 'views/batch/web/2026-11.000001.parquet', bytes: 7, sha256: sha256('content'), existed: false,
+      path: 'views/batch/web/2026-11.000001.parquet',
+      bytes: 7,
+      sha256: sha256('content'),
+      existed: false,
     });
     await t.rejects(stat(made), { code: 'ENOENT' });
     t.equal((await storage.read('views/batch/web/2026-11.000001.parquet')).toString(), 'content');
@@ -108,7 +112,10 @@ export const storageContract = (t: Test, open: (t: Test) => Promise<Storage>): v
     const made = join(storage.workFolder, 'again.parquet');
     await writeFile(made, 'second, slower');
     t.strictSame(await storage.adopt(made, 'minutes/000001/3.parquet'), {
-      path: 'minutes/000001/3.parquet', bytes: 5, sha256: sha256('first'), existed: true,
+      path: 'minutes/000001/3.parquet',
+      bytes: 5,
+      sha256: sha256('first'),
+      existed: true,
     });
     await t.rejects(stat(made), { code: 'ENOENT' });
     t.equal((await storage.read('minutes/000001/3.parquet')).toString(), 'first');
@@ -126,7 +133,13 @@ export const storageContract = (t: Test, open: (t: Test) => Promise<Storage>): v
     const storage = await open(t);
     await storage.create('raw/d/f', bytes('0123456789'));
     for (const [from, to, text] of [
-      [0, 10, '0123456789'], [3, 7, '3456'], [3, undefined, '3456789'], [9, 10, '9'], [4, 4, ''], [8, 20, '89'], [0, 0, ''],
+      [0, 10, '0123456789'],
+      [3, 7, '3456'],
+      [3, undefined, '3456789'],
+      [9, 10, '9'],
+      [4, 4, ''],
+      [8, 20, '89'],
+      [0, 0, ''],
     ] as const) {
       t.equal((await storage.read('raw/d/f', from, to)).toString(), text, `read ${from} to ${to}`);
       t.equal(await collect(storage.stream('raw/d/f', from, to)), text, `stream ${from} to ${to}`);
@@ -163,7 +176,8 @@ export const storageContract = (t: Test, open: (t: Test) => Promise<Storage>): v
 
   t.test('list: every file below a folder, sorted; none of another', async (t) => {
     const storage = await open(t);
-    for (const path of ['raw/b/2', 'raw/a/1', 'raw/a/0', 'rawer/x', 'raw/%2E%2E/z']) await storage.create(path, bytes('.'));
+    for (const path of ['raw/b/2', 'raw/a/1', 'raw/a/0', 'rawer/x', 'raw/%2E%2E/z'])
+      await storage.create(path, bytes('.'));
     t.strictSame(await storage.list('raw'), ['raw/%2E%2E/z', 'raw/a/0', 'raw/a/1', 'raw/b/2']);
     t.strictSame(await storage.list('raw/a'), ['raw/a/0', 'raw/a/1']);
   });
@@ -183,16 +197,33 @@ export const storageContract = (t: Test, open: (t: Test) => Promise<Storage>): v
 
   t.test('create and remove in one folder at once: nothing is lost', async (t) => {
     const storage = await open(t);
-    await Promise.all(Array.from({ length: 40 }, async (_, i) => {
-      await storage.create(`minutes/2/${i}`, bytes(String(i)));
-      if (i % 2 === 0) await storage.remove(`minutes/2/${i}`);
-    }));
+    await Promise.all(
+      Array.from({ length: 40 }, async (_, i) => {
+        await storage.create(`minutes/2/${i}`, bytes(String(i)));
+        if (i % 2 === 0) await storage.remove(`minutes/2/${i}`);
+      }),
+    );
     t.equal((await storage.list('minutes/2')).length, 20);
   });
 
   t.test('paths that lead out, or are none, are refused', async (t) => {
     const storage = await open(t);
-    for (const path of ['', '/', '/etc/passwd', '..', '../up', 'raw/../../up', 'raw//x', 'raw/', './x', 'a/.', 'a\\b', 'a\0b', '.x', 'raw/ü']) {
+    for (const path of [
+      '',
+      '/',
+      '/etc/passwd',
+      '..',
+      '../up',
+      'raw/../../up',
+      'raw//x',
+      'raw/',
+      './x',
+      'a/.',
+      'a\\b',
+      'a\0b',
+      '.x',
+      'raw/ü',
+    ]) {
       await t.rejects(storage.create(path, bytes('x')), { code: 'E_USAGE' }, `create ${JSON.stringify(path)}`);
       await t.rejects(storage.read(path), { code: 'E_USAGE' });
       await t.rejects(storage.append(path, bytes('x'), 0), { code: 'E_USAGE' });
