@@ -150,8 +150,12 @@ const addLine = (state: BufferState, published: PublishedMessage, line: Uint8Arr
   if (entry && published.oldest !== undefined) close(state, entry, published.oldest);
   if (entry) {
     const found = lookUp(entry, read.n as number);
-    if (found === 'copy') { state.copied.add(entry); state.counts.copies += 1; return; }
     if (found === 'full') { state.counts.notTaken += 1; return; } // B6: it comes again
+    if (header && n !== undefined && (read.agent !== header.agent || read.n !== n)) {
+      // The line's own identity goes before the headers'. Theirs is done with it, or whoever passes it on waits for ever.
+      takeWithoutRecord(state, entryOf(state.table, subject, header.agent, message.received), n);
+    }
+    if (found === 'copy') { state.copied.add(entry); state.counts.copies += 1; return; }
     take(state.table, entry, read.n as number, (read.n as number) + 1);
   }
   if (isRefusal(read)) {
