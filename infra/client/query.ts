@@ -1,0 +1,118 @@
+/**
+ * Asks the merged view: one question, one answer of one position, put together from its chunks.
+ */
+import { formatChunk, parseChunk, chunkHeader } from '../../protocol/messages/chunks.js';
+import type { ViewRow } from '../../protocol/minute-row.js';
+import type { RowTuple } from '../../protocol/messages/row-tuple.js';
+import type { Step, Terms, ViewAnswer, ViewAsked, ViewRefused } from '../../protocol/messages/view.js';
+import type { Position } from '../../protocol/range.js';
+import type { Bus, PlainMessage } from '../bus/bus.js';
+import { OutOfReachError, PromiseError, RetryableError, UsageError } from '../errors.js';
+
+/** Rows of [from, to), half-open in time. */
+export interface QueryOptions {
+  /** `2026-11-23T10:15:00Z`, a date, seconds or milliseconds since 1970, `now`, `now-6h`. */
+  from: string | number;
+  to: string | number;
+  /** Default: every service. */
+  services?: readonly string[];
+  /** Default: minute. A range is one row for all of it. */
+  step?: Step;
+  /** IANA zone in which hours and days begin. Default UTC. */
+  zone?: string;
+  /** Answer from a view that has got at least this far; a part that is missing waits for nothing. */
+  after?: Position;
+  /** How long that may take, ms. Default 10,000. */
+  waitMs?: number;
+}
+
+export interface Answer {
+  /** By service, then time. */
+  rows: ViewRow[];
+  /** What it is an answer of: batch, cut, position; and what is known to be missing, refused or late. */
+  terms: Terms;
+}
+
+/** The same with exact sums: `[service, minute, cpu, …]` in millionths, sums past 2^53 as strings. */
+export interface ExactAnswer { rows: RowTuple[]; terms: Terms }
+
+const waitMsDefault = 10_000;
+/** A chunk that does not come within this fails the answer. */
+const chunkWaitMs = 5_000;
+
+const toAsked = (options: QueryOptions, shape: 'columns' | 'tuples'): ViewAsked => ({
+  from: options.from,
+  to: options.to,
+  ...(options.services === undefined ? {} : { services: [...options.services] }),
+  ...(options.step === undefined ? {} : { step: options.step }),
+  ...(options.zone === undefined ? {} : { zone: options.zone }),
+  ...(options.after === undefined ? {} : { after: [...options.after] }),
+  ...(options.waitMs === undefined ? {} : { waitMs: options.waitMs }),
+  ...(shape === 'columns' ? {} : { shape }),
+});
+
+/** What a refusal means for who asked. */
+const toError = ({ code, error }: ViewRefused): Error => {
+  if (code === 'E_USAGE') return new UsageError(error);
+  if (code === 'E_OUT_OF_REACH') return new OutOfReachError(error);
+  if (code === 'E_PROMISE') return new PromiseError(error);
+  return new RetryableError(error, { code });
+};
+
+const within = async <T>(promise: Promise<T>, waitMs: number, what: () => string): Promise<T> => {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(new OutOfReachError(`view.asked: ${what()} within ${waitMs} ms`)), waitMs);
+  });
+  try {
+    return await Promise.race([promise, late]);
+  } finally {
+    clearTimeout(timer);
+  }
+};
+
+const read = (message: PlainMessage): ViewAnswer | ViewRefused =>
+  JSON.parse(Buffer.from(message.body.buffer, message.body.byteOffset, message.body.byteLength).toString('utf8')) as ViewAnswer | ViewRefused;
+
+/** @throws UsageError, OutOfReachError (nobody answers, `after` not reached in time, a chunk is missing), PromiseError */
+const askView = async (bus: Bus, asked: ViewAsked): Promise<{ rows: unknown[]; terms: Terms }> => {
+  const firstWaitMs = (asked.waitMs ?? waitMsDefault) + chunkWaitMs;
+  const messages = bus.ask('view.asked', JSON.stringify(asked), { timeoutMs: firstWaitMs })[Symbol.asyncIterator]();
+  let rows: unknown[] = [];
+  let expected = 0;
+  let isWhole = false;
+  try {
+    for (;;) {
+      const next = await within(messages.next(), expected === 0 ? firstWaitMs : chunkWaitMs,
+        () => (expected === 0 ? 'no answer' : `chunk ${expected + 1} of the answer did not come`));
+      if (next.done === true) throw new OutOfReachError('view.asked: the answer broke off');
+      const answer = read(next.value);
+      if ('error' in answer) throw toError(answer);
+      const chunk = parseChunk(next.value.header(chunkHeader) ?? formatChunk(0, 1));
+      if (chunk?.index !== expected) throw new OutOfReachError(`view.asked: chunk ${expected + 1} of the answer is missing`);
+      rows = expected === 0 ? answer.rows : concatenate(rows, answer.rows);
+      expected += 1;
+      if (expected === chunk.total) {
+        isWhole = true;
+        return { rows, terms: answer.terms };
+      }
+    }
+  } finally {
+    const ended = messages.return?.(undefined);
+    if (isWhole) await ended; // else it may still wait for what will not come
+    else ended?.catch(() => undefined);
+  }
+};
+
+const concatenate = (rows: unknown[], more: readonly unknown[]): unknown[] => {
+  for (const row of more) rows.push(row);
+  return rows;
+};
+
+/** @throws UsageError, OutOfReachError, PromiseError */
+export const queryView = async (bus: Bus, options: QueryOptions): Promise<Answer> =>
+  await askView(bus, toAsked(options, 'columns')) as Answer;
+
+/** @throws UsageError, OutOfReachError, PromiseError */
+export const queryExact = async (bus: Bus, options: QueryOptions): Promise<ExactAnswer> =>
+  await askView(bus, toAsked(options, 'tuples')) as ExactAnswer;
