@@ -12,8 +12,10 @@ export interface StandInBuffer {
   readonly refused: string[];
   /** Messages are left alone from now on. */
   setSilent(silent: boolean): void;
-  /** Called before each acknowledgement; false: it gets lost. */
-  acknowledges: (agent: string) => boolean;
+  /** Called before each acknowledgement, with how many refused it tells; false: it gets lost. */
+  acknowledges: (refused: number) => boolean;
+  /** How long readings are held before they are sealed together, and how far apart an acknowledgement's parts are sent, ms. */
+  holdMs: number;
 }
 
 const refusedToldMax = 100;
@@ -25,6 +27,7 @@ export const standInBuffer = (connection: NatsConnection): StandInBuffer => {
     records: [], refused: [],
     setSilent: (value) => { silent = value; },
     acknowledges: () => true,
+    holdMs: 0,
   };
   const entryOf = (subject: string, agent: string): Entry => {
     const key = `${subject} ${agent}`;
@@ -40,12 +43,27 @@ export const standInBuffer = (connection: NatsConnection): StandInBuffer => {
     entry.sealed = addRange(entry.sealed, n, n + 1);
     return true;
   };
-  const acknowledge = ({ subject, agent, sealed, refused }: Entry): void => {
-    if (!buffer.acknowledges(agent)) return;
+  let sending = Promise.resolve();
+  const send = (agent: string, body: string): void => {
+    const publish = () => connection.publish(`reading.sealed.${encodeName(agent)}`, body);
+    if (buffer.holdMs === 0) publish();
+    else sending = sending.then(() => new Promise((resolve) => { setTimeout(() => { publish(); resolve(); }, buffer.holdMs); }));
+  };
+  const acknowledge = (entry: Entry): void => {
+    const { subject, agent, sealed } = entry;
+    const refused = entry.refused.splice(0);
+    if (!buffer.acknowledges(refused.length)) return;
     for (let from = 0; from === 0 || from < refused.length; from += refusedToldMax) {
-      connection.publish(`reading.sealed.${encodeName(agent)}`,
-        JSON.stringify({ subject, agent, sealed, refused: refused.slice(from, from + refusedToldMax), partition: 0, offset: 0 }));
+      send(agent, JSON.stringify({ subject, agent, sealed, refused: refused.slice(from, from + refusedToldMax), partition: 0, offset: 0 }));
     }
+  };
+  const held = new Set<Entry>();
+  const acknowledgeSoon = (entry: Entry): void => {
+    if (held.size === 0) setTimeout(() => {
+      for (const one of held) acknowledge(one);
+      held.clear();
+    }, buffer.holdMs);
+    held.add(entry);
   };
   connection.subscribe('metrics.>', { callback: (_error, message: Msg) => {
     if (silent) return;
@@ -73,8 +91,8 @@ export const standInBuffer = (connection: NatsConnection): StandInBuffer => {
       }
     }
     for (const entry of touched) {
-      acknowledge(entry);
-      entry.refused = [];
+      if (buffer.holdMs === 0) acknowledge(entry);
+      else acknowledgeSoon(entry);
     }
   } });
   return buffer;
