@@ -22,7 +22,7 @@ import type { Storage, StoredFile } from '../infra/storage/storage.js';
 import { PromiseError } from '../infra/errors.js';
 import { groupBy } from '../protocol/group-by.js';
 import type { RangeAssigned, RangeMapped, RawInput } from '../protocol/messages/batch.js';
-import { aggregateRecords, copyToParquet, parquetMetadata, rowColumns } from '../protocol/minute-row-sql.js';
+import { aggregateRecords, copyToParquet, parquetMetadata, rowColumns, rowTypes } from '../protocol/minute-row-sql.js';
 
 export interface MapperEnvironment {
   readonly storage: Storage;
@@ -45,7 +45,8 @@ export const mapRange = async (task: RangeAssigned, { storage, sql }: MapperEnvi
         outputFormat, `${workFile}.parquet`,
         { batch: task.batch, task: String(task.task), records: String(records), rows: String(rows) }));
       const { existed, ...file } = await storage.adopt(`${workFile}.parquet`, task.output);
-      return existed ? await reportThere(task, storage, sql) : { batch: task.batch, task: task.task, file, records, rows };
+      if (existed) return await reportThere(task, storage, sql); // X3
+      return { batch: task.batch, task: task.task, file, records, rows };
     });
   } finally {
     await Promise.all([...copies, `${workFile}.parquet`].map((file) => rm(file, { force: true })));
@@ -108,14 +109,16 @@ const mapRecords = async (sql: Sql, scanned: readonly Scanned[]): Promise<void> 
   const files = [...new Set(scanned.map(({ file }) => file))];
   const span = await createInputs(sql, scanned);
   if (files.length === 0) {
-    await sql.run(`CREATE TEMP TABLE mapped (${rowColumns.map((name) => `${name} ${name === 'service' ? 'VARCHAR' : 'BIGINT'}`).join(', ')})`);
+    await sql.run(`CREATE TEMP TABLE mapped (${rowTypes('BIGINT')})`);
     return;
   }
   await sql.run(`CREATE TEMP TABLE mapped AS ${aggregateRecords(records,
     { readable: `count(${allFields})`, places: `list(${place})` })}`, { files });
   const [found] = await sql.rows(`SELECT sum(messages) AS records, sum(readable) AS readable,
     count(*) FILTER (service IS NULL) AS nameless FROM mapped`);
-  const distinct = span <= bitmapBitsMax ? `bit_count(bitstring_agg(place, 0, ${Math.max(0, span - 1)}))` : 'count(DISTINCT place)';
+  const distinct = span <= bitmapBitsMax
+    ? `bit_count(bitstring_agg(place, 0, ${Math.max(0, span - 1)}))`
+    : 'count(DISTINCT place)';
   const [places] = await sql.rows(`SELECT ${distinct} AS count FROM (SELECT unnest(places) AS place FROM mapped)`);
   const expected = promised(scanned.map(({ input }) => input));
   const right = [found?.records, found?.readable, places?.count].every((count) => Number(count ?? 0) === expected);
@@ -132,7 +135,8 @@ const createInputs = async (sql: Sql, scanned: readonly Scanned[]): Promise<numb
     span += Math.max(...members.map(({ input }) => input.to)) - lowest;
   }
   await sql.run(`CREATE TEMP TABLE inputs AS SELECT unnest(from_json($inputs, '[{"filename": "VARCHAR",
-    "lowest": "BIGINT", "past": "BIGINT", "shift": "BIGINT", "path": "VARCHAR", "promised": "BIGINT"}]'), recursive := true)`, {
+    "lowest": "BIGINT", "past": "BIGINT", "shift": "BIGINT", "path": "VARCHAR", "promised": "BIGINT"}]'),
+    recursive := true)`, {
     inputs: JSON.stringify(scanned.map(({ input, file }) => ({
       filename: file, lowest: input.from, past: input.to, shift: shifts.get(input.partition), path: input.path,
       promised: input.records,
@@ -152,8 +156,8 @@ const broken = async (sql: Sql, files: readonly string[], expected: number): Pro
       FROM ${records} GROUP BY filename, lowest) USING (filename, lowest)
     WHERE promised IS DISTINCT FROM records OR promised <> readable OR promised <> places
     ORDER BY path, inputs.lowest LIMIT ${examplesMax}`, { files });
-  const where = wrong.map((row) => `${row.path}, offsets [${row.lowest}, ${row.past}): ${row.promised} records promised, `
-    + `${row.records} found, ${row.readable} whole, ${row.places} different`);
+  const where = wrong.map((row) => `${row.path}, offsets [${row.lowest}, ${row.past}): `
+    + `${row.promised} records promised, ${row.records} found, ${row.readable} whole, ${row.places} different`);
   return new PromiseError(`raw files do not hold the ${expected} records that the commits promise: `
     + (where.join('; ') || `some offsets are in more than one of ${files.join(', ')}`));
 };

@@ -5,8 +5,8 @@
  * out   services.reduced   the files are there, and so is their listing
  * owns  views/batch/<service>/<month>.<batch>.parquet, minutes/<batch>/services-<task>.json
  *
- * R1  A row is the merge of the base's row and the new ones to the bit, past 2^52 too; of a date that is recomputed it is
- *     the new ones alone.
+ * R1  A row is the merge of the base's row and the new ones to the bit, past 2^52 too; of a date that is recomputed it
+ *     is the new ones alone.
  * R2  A month that got nothing new keeps its file: the cost follows what is new and the months it touches.
  * R3  A missing or changed input, or base file that is read, fails the task (S3).
  * R4  An output that exists is never replaced; the second run reports what is there (S3).
@@ -14,14 +14,17 @@
 import { createHash, randomUUID } from 'node:crypto';
 import { readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { FileExistsError } from '../infra/errors.js';
+import { FileExistsError, PromiseError } from '../infra/errors.js';
 import type { Sql } from '../infra/sql/sql.js';
 import type { Storage } from '../infra/storage/storage.js';
 import { exactBelow, type ExactSums, exactSumsKey, formatExactSums, parseExactSums } from '../protocol/exact-sums.js';
 import { groupBy } from '../protocol/group-by.js';
-import type { Manifest, MonthFile, ServiceListing, ServicesAssigned, ServicesReduced } from '../protocol/messages/batch.js';
+import type {
+  Manifest, MonthFile, ServiceListing, ServicesAssigned, ServicesReduced,
+} from '../protocol/messages/batch.js';
 import {
-  copyToParquet, mergeRows, messageType, parquetMetadata, projectRows, restoreRows, rowColumns, viewFormat,
+  copyToParquet, mergeRows, messageType, parquetMetadata, projectRows, restoreRows, rowColumns, rowTypes, timeStamp,
+  viewFormat,
 } from '../protocol/minute-row-sql.js';
 import { encodeName, serviceBucket } from '../protocol/name-code.js';
 import { parseSum } from '../protocol/units.js';
@@ -84,7 +87,8 @@ const newMonths = async (task: ServicesAssigned, sql: Sql, inputs: readonly stri
   const found = await sql.rows(`SELECT service, year(time) * 12 + month(time) - 1 AS months, count(*) AS rows
     FROM (SELECT service, make_timestamp_ms(minute) AS time FROM ${fromInputs}) GROUP BY ALL`, { inputs });
   return found
-    .map(({ service, months, rows }) => ({ service: String(service), month: monthText(Number(months)), rows: Number(rows) }))
+    .map(({ service, months, rows }) =>
+      ({ service: String(service), month: monthText(Number(months)), rows: Number(rows) }))
     .filter(({ service }) => serviceBucket(service, task.buckets) === task.task);
 };
 
@@ -103,7 +107,8 @@ const choose = (
     const month = touched.get(keyOf(file));
     if (month === undefined && !recomputed.has(file.month)) kept.push(file);
     else {
-      touched.set(keyOf(file), { service: file.service, month: file.month, rows: (month?.rows ?? 0) + file.rows, base: file });
+      const { service, month: name, rows } = file;
+      touched.set(keyOf(file), { service, month: name, rows: rows + (month?.rows ?? 0), base: file });
     }
   }
   return { touched: [...touched.values()].sort(byServiceAndMonth), kept };
@@ -129,19 +134,21 @@ function* groupsOf(months: readonly TouchedMonth[]): Iterable<TouchedMonth[]> {
 }
 
 const writeGroup = async (
-  task: ServicesAssigned, { storage, sql }: ReducerEnvironment, inputs: readonly string[], group: readonly TouchedMonth[],
+  task: ServicesAssigned, { storage, sql }: ReducerEnvironment, inputs: readonly string[],
+  group: readonly TouchedMonth[],
 ): Promise<MonthFile[]> => {
-  await mergeGroup(task, { storage, sql }, inputs, group);
+  await makeView(task, { storage, sql }, inputs, group);
   const exact = await exactSumsOf(sql, group);
-  const counts = await sql.rows(`SELECT i, count(*) AS rows, sum(messages) AS messages, max(messages) AS messages_max
-    FROM merged GROUP BY i ORDER BY i`);
+  const counts = await sql.rows(`SELECT i, count(*) AS rows, sum(msg_num) AS messages, max(msg_num) AS messages_max
+    FROM view GROUP BY i ORDER BY i`);
   const made: MonthFile[] = [];
   for (const { i, rows, messages, messages_max } of counts) { // a month without rows has no file
     const { service, month } = group[Number(i)] as TouchedMonth;
     const wide = exact.get(Number(i));
     const localFile = join(storage.workFolder, `${task.batch}-${task.task}-${randomUUID()}.parquet`);
+    const type = messageType(Number(messages_max));
     const [copy, parameters] = copyToParquet(
-      projectRows('(FROM merged WHERE i = $i)', messageType(Number(messages_max))), viewFormat, localFile, {
+      `SELECT * EXCLUDE (i) REPLACE (msg_num::${type} AS msg_num) FROM view WHERE i = $i`, viewFormat, localFile, {
         batch: task.batch, service, month, records: String(messages),
         ...wide !== undefined && { [exactSumsKey]: formatExactSums(wide, true) },
       });
@@ -157,63 +164,78 @@ const writeGroup = async (
   return made;
 };
 
-/** Makes the table `merged`: the rows of the group's months, with `i`, the index of their month; sorted by month and minute. */
-const mergeGroup = async (
-  task: ServicesAssigned, { storage, sql }: ReducerEnvironment, inputs: readonly string[], group: readonly TouchedMonth[],
+/**
+ * Makes the table `view`: the public columns of the group's months, with `i`, the index of their month; sorted. A row
+ * of the base that got nothing new goes through as it is; only the others are taken apart and merged (R1).
+ */
+const makeView = async (
+  task: ServicesAssigned, { storage, sql }: ReducerEnvironment, inputs: readonly string[],
+  group: readonly TouchedMonth[],
 ): Promise<void> => {
-  await createTable(sql, 'months', { i: 'BIGINT', service: 'VARCHAR', since: 'BIGINT', before: 'BIGINT' },
-    group.map(({ service, month }, i) => ({ i, service, since: monthStart(month, 0), before: monthStart(month, 1) })));
-  const sources: string[] = [];
-  const parameters: Record<string, readonly string[]> = {};
+  const monthColumns = { i: 'BIGINT', service: 'VARCHAR', month: 'VARCHAR', since: 'BIGINT', before: 'BIGINT' };
+  await createTable(sql, 'months', monthColumns, group.map(({ service, month }, i) =>
+    ({ i, service, month, since: monthStart(month, 0), before: monthStart(month, 1) })));
+  const columns = rowColumns.join(', ');
+  await sql.run(`CREATE OR REPLACE TEMP TABLE fresh (i BIGINT, ${rowTypes('BIGINT')})`);
   if (inputs.length > 0) {
-    sources.push(fromInputs);
-    parameters.inputs = inputs;
+    await sql.run(`INSERT INTO fresh SELECT i, ${columns} FROM ${fromInputs} JOIN months USING (service)
+      WHERE minute >= since AND minute < before`, { inputs });
   }
   const base = group.flatMap((month) => month.base ?? []);
-  if (base.length > 0) {
-    const files: string[] = [];
-    for (const { path, bytes, sha256 } of base) files.push(await storage.local(path, { bytes, sha256 })); // R3
-    await createBaseRows(task, sql, files, base);
-    sources.push('base_rows');
-  }
-  const rows = sources.map((source) => `SELECT i, ${rowColumns.join(', ')} FROM ${source} JOIN months USING (service)
-    WHERE minute >= since AND minute < before`).join(' UNION ALL ');
-  await sql.run(`CREATE OR REPLACE TEMP TABLE merged AS ${mergeRows(`(${rows})`, ['i'])} ORDER BY i, minute`, parameters);
+  const files: string[] = [];
+  for (const { path, bytes, sha256 } of base) files.push(await storage.local(path, { bytes, sha256 })); // R3
+  await createExact(sql, files, base);
+  const merged = (rows: string) => projectRows(`(${mergeRows(rows, ['i'])})`, 'BIGINT', ['i']);
+  const make = (rows: string, parameters = {}) =>
+    sql.run(`CREATE OR REPLACE TEMP TABLE view AS FROM (${rows}) ORDER BY i, time_stamp`, parameters);
+  if (files.length === 0) return await make(merged('fresh'));
+  await createTable(sql, 'recomputed', { date: 'VARCHAR' },
+    (task.dates === 'all' ? [] : task.dates).map((date) => ({ date })));
+  await sql.run(`CREATE OR REPLACE TEMP TABLE touched AS
+    SELECT DISTINCT service, ${timeStamp('minute')} AS time_stamp FROM fresh`);
+  const kept = `read_parquet($files, hive_partitioning = false, union_by_name = true)
+    WHERE left(time_stamp, 10) NOT IN (FROM recomputed)`;
+  await sql.run(`INSERT INTO fresh SELECT i, ${columns.replaceAll(/\b(cpu|ram|disk)\b/g, 'coalesce(exact.$1, old.$1)')}
+    FROM (${restoreRows(`(FROM (FROM ${kept}) SEMI JOIN touched USING (service, time_stamp))`)}) AS old
+    LEFT JOIN exact USING (service, minute) JOIN months USING (service)
+    WHERE minute >= since AND minute < before`, { files });
+  await make(`${merged('fresh')} UNION ALL SELECT old.*, i
+    FROM (FROM (FROM ${kept}) ANTI JOIN touched USING (service, time_stamp)) AS old
+    JOIN months ON old.service = months.service AND left(old.time_stamp, 7) = month`, { files });
 };
 
 const monthStart = (month: string, later: number): number =>
   Date.UTC(Number(month.slice(0, 4)), Number(month.slice(5)) - 1 + later);
 
-/** Makes the table `base_rows`: the base's rows with their exact sums, without the dates that are recomputed. */
-const createBaseRows = async (
-  { dates }: ServicesAssigned, sql: Sql, files: readonly string[], base: readonly MonthFile[],
-): Promise<void> => {
-  const days = dates === 'all' ? [] : dates;
-  await createTable(sql, 'recomputed', { day: 'BIGINT' }, days.map((date) => ({ day: Date.parse(date) / dayMs })));
-  const view = 'read_parquet($files, hive_partitioning = false, union_by_name = true)';
-  await sql.run(`CREATE OR REPLACE TEMP TABLE base_rows AS SELECT * FROM (${restoreRows(view)})
-    WHERE minute // ${dayMs} NOT IN (FROM recomputed)`, { files });
-  // Only a file with so many records can have a row whose sum is past a double.
+/** Makes the table `exact`: the base's sums that are past what a double gives back. */
+const createExact = async (sql: Sql, files: readonly string[], base: readonly MonthFile[]): Promise<void> => {
+  // Only a file with so many records can have one.
   const large = files.filter((_, i) => (base[i] as MonthFile).msg_num * readingMax >= exactBelow);
-  if (large.length === 0) return;
-  const noted = await sql.rows(parquetMetadata, { files: large });
   const services = new Map(files.map((file, i) => [file, (base[i] as MonthFile).service]));
+  const noted = large.length === 0 ? [] : await sql.rows(parquetMetadata, { files: large });
   const exact = noted.filter(({ key }) => key === exactSumsKey)
     .flatMap(({ file, value }) => parseExactSums(String(value), services.get(String(file)) ?? ''));
-  await createTable(sql, 'exact', { service: 'VARCHAR', minute: 'BIGINT', cpu: 'BIGINT', ram: 'BIGINT', disk: 'BIGINT' },
+  const columns = { service: 'VARCHAR', minute: 'BIGINT', cpu: 'BIGINT', ram: 'BIGINT', disk: 'BIGINT' };
+  await createTable(sql, 'exact', columns,
     exact.map((sums) => ({ ...sums, cpu: String(sums.cpu), ram: String(sums.ram), disk: String(sums.disk) })));
-  await sql.run(`UPDATE base_rows SET cpu = exact.cpu, ram = exact.ram, disk = exact.disk FROM exact
-    WHERE base_rows.service = exact.service AND base_rows.minute = exact.minute`);
 };
 
-const dayMs = 86_400_000;
 /** The largest reading, in millionths. */
 const readingMax = 10_000 * 1_000_000;
 
-/** The rows of `merged` whose sums are past what a double gives back, by month. */
+/** The exact sums of the rows of `view` that need them, by month: of merged rows their own, of others the base's. */
 const exactSumsOf = async (sql: Sql, group: readonly TouchedMonth[]): Promise<Map<number, ExactSums[]>> => {
-  const wide = await sql.rows(`SELECT i, minute, cpu::VARCHAR AS cpu, ram::VARCHAR AS ram, disk::VARCHAR AS disk FROM merged
-    WHERE greatest(cpu, ram, disk) >= ${exactBelow} ORDER BY i, minute`);
+  const wide = await sql.rows(`WITH wide AS (SELECT i, service, time_stamp FROM view
+      WHERE greatest(cpu, ram, disk) >= ${exactBelow / 1_000_000}),
+    merged AS (FROM (${mergeRows('(FROM fresh SEMI JOIN (SELECT service, i FROM wide) USING (service, i))', ['i'])})),
+    sums AS (SELECT service, minute, cpu, ram, disk FROM merged
+      UNION ALL SELECT * FROM exact ANTI JOIN merged USING (service, minute))
+    SELECT i, minute, cpu::VARCHAR AS cpu, ram::VARCHAR AS ram, disk::VARCHAR AS disk FROM wide
+    LEFT JOIN (SELECT *, ${timeStamp('minute')} AS time_stamp FROM sums) USING (service, time_stamp)
+    ORDER BY i, minute`);
+  if (wide.some(({ minute }) => minute === null)) {
+    throw new PromiseError('a file of the base lacks exact_sums that it needs');
+  }
   return groupBy(wide.map(({ i, minute, cpu, ram, disk }) => ({
     i: Number(i), service: (group[Number(i)] as TouchedMonth).service, minute: Number(minute),
     cpu: parseSum(String(cpu)), ram: parseSum(String(ram)), disk: parseSum(String(disk)),

@@ -17,6 +17,10 @@ export const rowColumns = ['service', 'minute', ...readings,
 
 const each = (sql: (reading: string) => string): string => readings.map(sql).join(', ');
 
+/** The columns with their types, as in CREATE TABLE. */
+export const rowTypes = (numbers: 'BIGINT' | 'DOUBLE'): string =>
+  rowColumns.map((name) => `${name} ${name === 'service' ? 'VARCHAR' : numbers}`).join(', ');
+
 const millionths = (percent: string): string => `round(${percent} * 1e6)::BIGINT`;
 
 const peakOf = (value: string, msInMinute: string): string => `max(${value} * 65536 + (59999 - ${msInMinute}))`;
@@ -24,7 +28,8 @@ const peakOf = (value: string, msInMinute: string): string => `max(${value} * 65
 /** Takes the folded peaks apart. `folded` has service, minute, sums, peak_cpu …, messages. */
 const unfoldPeaks = (folded: string, more: string): string =>
   `SELECT service, minute, cpu, ram, disk, ${each((r) =>
-    `peak_${r} // 65536 AS max_${r}, minute + 59999 - peak_${r} % 65536 AS max_${r}_at`)}, messages${more} FROM (${folded})`;
+    `peak_${r} // 65536 AS max_${r}, minute + 59999 - peak_${r} % 65536 AS max_${r}_at`)}, messages${more}
+    FROM (${folded})`;
 
 /** Names to add to a select list: `, a, b`. */
 const also = (names: readonly string[]): string => names.map((name) => `, ${name}`).join('');
@@ -45,17 +50,22 @@ export const mergeRows = (rows: string, keys: readonly string[] = []): string =>
     `sum(${r})::BIGINT AS ${r}, ${peakOf(`max_${r}`, `(max_${r}_at - minute)`)} AS peak_${r}`)},
     sum(messages)::BIGINT AS messages${also(keys)} FROM ${rows} GROUP BY service, minute${also(keys)}`, also(keys));
 
+/** A minute (ms) as in the column time_stamp. */
+export const timeStamp = (minute: string): string =>
+  `strftime(make_timestamp_ms(${minute}::BIGINT), '%Y-%m-%dT%H:%M:%SZ')`;
+
 const instant = (ms: string): string => `strftime(make_timestamp_ms(${ms}::BIGINT), '%Y-%m-%dT%H:%M:%S.%gZ')`;
 
 /** The type of msg_num: INTEGER, and BIGINT in a file that has a row past it. */
-export const messageType = (messagesMax: number): 'INTEGER' | 'BIGINT' => (messagesMax < 2 ** 31 ? 'INTEGER' : 'BIGINT');
+export const messageType = (messagesMax: number): 'INTEGER' | 'BIGINT' =>
+  (messagesMax < 2 ** 31 ? 'INTEGER' : 'BIGINT');
 
-/** The twelve public columns of rows (whose numbers may be DOUBLE as well), in their order. */
-export const projectRows = (rows: string, messages: 'INTEGER' | 'BIGINT'): string =>
-  `SELECT service, strftime(make_timestamp_ms(minute::BIGINT), '%Y-%m-%dT%H:%M:%SZ') AS time_stamp,
+/** The twelve public columns of rows (whose numbers may be DOUBLE as well), in their order, and `keys` behind them. */
+export const projectRows = (rows: string, messages: 'INTEGER' | 'BIGINT', keys: readonly string[] = []): string =>
+  `SELECT service, ${timeStamp('minute')} AS time_stamp,
     ${each((r) => `${r}::DOUBLE / 1e6 AS ${r}`)},
     ${each((r) => `${instant(`max_${r}_at`)} AS max_${r}_time, max_${r}::DOUBLE / 1e6 AS max_${r}`)},
-    messages::${messages} AS msg_num FROM ${rows}`;
+    messages::${messages} AS msg_num${also(keys)} FROM ${rows}`;
 
 const ms = (time: string): string => `epoch_ms(${time}::TIMESTAMP)`;
 

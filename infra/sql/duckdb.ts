@@ -25,7 +25,7 @@ export interface DuckdbOptions {
 /** What DuckDB can do beside `Sql`: whole columns in and out, without an object for each row. */
 export interface Duckdb extends Sql {
   session<T>(use: (sql: Duckdb) => Promise<T>): Promise<T>;
-  /** Appends to a table whose columns are, in order, VARCHAR where `columns` has texts and DOUBLE where it has numbers. */
+  /** Appends to a table whose columns are, in order, VARCHAR where `columns` has texts, DOUBLE where numbers. */
   append(table: string, columns: readonly (Float64Array | readonly string[])[], rows: number): Promise<void>;
   /** A result by its columns, of type VARCHAR or DOUBLE and without NULL, in order. */
   columns(sql: string, parameters?: SqlParameters): Promise<SqlColumns>;

@@ -9,7 +9,7 @@ import {
 } from '../../protocol/exact-sums.js';
 import type { KeyedRow, MinuteRow } from '../../protocol/minute-row.js';
 import {
-  copyToParquet, messageType, parquetMetadata, projectRows, restoreRows, rowColumns, viewFormat,
+  copyToParquet, messageType, parquetMetadata, projectRows, restoreRows, rowTypes, viewFormat,
 } from '../../protocol/minute-row-sql.js';
 import { PromiseError } from '../errors.js';
 import type { Duckdb } from './duckdb.js';
@@ -17,7 +17,8 @@ import type { RowColumns, ViewFiles } from './sql.js';
 
 export const viewFiles = (sql: Duckdb): ViewFiles => ({
   write: (localFile, rows, metadata) => sql.session((session) => writeRows(session, localFile, rows, metadata)),
-  read: (localFile, options = {}) => sql.session((session) => readRows(session, localFile, options.singleService === true)),
+  read: (localFile, options = {}) =>
+    sql.session((session) => readRows(session, localFile, options.singleService === true)),
 });
 
 /** The row's numbers in the order of `rowColumns` after the service. */
@@ -33,11 +34,11 @@ const numbersOf: ((keyed: KeyedRow) => number)[] = [
 const writeRows = async (
   sql: Duckdb, localFile: string, rows: readonly KeyedRow[], metadata: Record<string, string>,
 ): Promise<void> => {
-  const [service, ...numbers] = rowColumns;
-  await sql.run(`CREATE TEMP TABLE rows (${service} VARCHAR, ${numbers.map((name) => `${name} DOUBLE`).join(', ')})`);
+  await sql.run(`CREATE TEMP TABLE rows (${rowTypes('DOUBLE')})`);
   await sql.append('rows', [rows.map((keyed) => keyed.service),
     ...numbersOf.map((numberOf) => Float64Array.from(rows, numberOf))], rows.length);
-  const wide = rows.filter(({ row }) => needsExactSums(row)).map(({ service, minute, row }) => ({ ...row, service, minute }));
+  const wide = rows.filter(({ row }) => needsExactSums(row))
+    .map(({ service, minute, row }) => ({ ...row, service, minute }));
   const type = messageType(rows.reduce((max, { row }) => Math.max(max, row.messages), 0));
   await sql.run(...copyToParquet(projectRows('(FROM rows ORDER BY service, minute)', type), viewFormat, localFile, {
     ...metadata,
@@ -49,7 +50,8 @@ const writeRows = async (
 const readRows = async (sql: Duckdb, localFile: string, singleService: boolean): Promise<RowColumns> => {
   const files = { files: [localFile] };
   const view = 'read_parquet($files, hive_partitioning = false)';
-  const { length, numbers, texts } = await sql.columns(restoreRows(view, 'DOUBLE', singleService ? '' : 'service'), files);
+  const select = restoreRows(view, 'DOUBLE', singleService ? '' : 'service');
+  const { length, numbers, texts } = await sql.columns(select, files);
   const [minute, cpu, ram, disk, maxCpu, maxCpuAt, maxRam, maxRamAt, maxDisk, maxDiskAt, messages] =
     (singleService ? numbers : numbers.slice(1)) as Eleven;
   const services = texts[0] as readonly string[];
@@ -78,12 +80,13 @@ const putExactSums = (
   const exact = new Map(found.flatMap((text) => parseExactSums(text, ''))
     .map((sums) => [keyOf(columns.services === undefined ? '' : sums.service, sums.minute), sums]));
   for (let i = 0; i < columns.length; i++) {
-    if (!needsExactSums({ cpu: columns.cpu[i] as number, ram: columns.ram[i] as number, disk: columns.disk[i] as number })) {
-      continue;
-    }
+    const sum = Math.max(columns.cpu[i] as number, columns.ram[i] as number, columns.disk[i] as number);
+    if (sum < exactBelow) continue;
     const minute = columns.minute[i] as number;
     const sums = exact.get(keyOf(columns.services?.[i] ?? '', minute)) ?? exact.get(keyOf('', minute));
-    if (sums === undefined) throw new PromiseError(`${localFile}: row ${i} has a sum past ${exactBelow} and no exact one`);
+    if (sums === undefined) {
+      throw new PromiseError(`${localFile}: row ${i} has a sum past ${exactBelow} and no exact one`);
+    }
     columns.cpu[i] = Number(sums.cpu);
     columns.ram[i] = Number(sums.ram);
     columns.disk[i] = Number(sums.disk);

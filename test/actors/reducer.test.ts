@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { readFile, rm, stat, writeFile } from 'node:fs/promises';
 import t from 'tap';
 import { viewFiles } from '../../infra/sql/view-files.js';
@@ -100,18 +101,18 @@ t.test('R1: sums past 2^52 and 2^53 survive a merge with the base exactly', asyn
   const minute = Date.UTC(2026, 10, 23, 10, 15);
   const row = { cpu: 2n ** 53n + 1n, ram: 2 ** 52 + 1, disk: 5_000_000, maxCpu: 9, maxCpuAt: minute + 5, maxRam: 0, maxRamAt: minute,
     maxDisk: 0, maxDiskAt: minute, messages: 1_000_000 };
-  const rows: KeyedRow[] = ['web', '__proto__'].map((service) => ({ service, minute, row }));
+  const later = { ...row, cpu: 2n ** 60n + 1n, maxCpuAt: minute + 60_001, maxRamAt: minute + 60_000, maxDiskAt: minute + 60_000 };
+  const rowsOf = (service: string): KeyedRow[] => [{ service, minute, row }, { service, minute: minute + 60_000, row: later }];
   const path = (service: string) => `views/batch/${encodeName(service)}/2026-11.000500.parquet`;
   const files = [];
-  for (const keyed of rows) {
+  for (const service of ['web', '__proto__']) {
     const local = `${folder.storage.workFolder}/wide.parquet`;
-    await viewFiles(folder.sql).write(local, [keyed], { service: keyed.service });
-    const { existed: _, ...file } = await folder.storage.adopt(local, path(keyed.service));
-    files.push({ service: keyed.service, month: '2026-11', ...file, rows: 1, msg_num: 1_000_000 });
+    await viewFiles(folder.sql).write(local, rowsOf(service), { service });
+    const { existed: _, ...file } = await folder.storage.adopt(local, path(service));
+    files.push({ service, month: '2026-11', ...file, rows: 2, msg_num: 2_000_000 });
   }
   const content = Buffer.from(JSON.stringify({ files }));
   await folder.storage.create('views/batch/000500.json', content);
-  const { createHash } = await import('node:crypto');
   const base = { path: 'views/batch/000500.json', bytes: content.length, sha256: createHash('sha256').update(content).digest('hex') };
   const added = ['web', '__proto__'].map((service, offset) => record(offset, { service, timestamp: minute + 1, cpu: 0.000002, ram: 0.000001, disk: 0 }));
   const once = await reduce(folder, '000501', await mapAll('000501', added), { base });
@@ -120,6 +121,7 @@ t.test('R1: sums past 2^52 and 2^53 survive a merge with the base exactly', asyn
     const columns = await viewFiles(folder.sql).read(folder.at(path), { singleService: true });
     t.ok(equalRows(columns.wide.get(0) as KeyedRow['row'], { ...row, cpu: 2n ** 53n + 5n, ram: 2 ** 52 + 3, maxCpu: 9, messages: 1_000_002,
       maxRam: 1, maxRamAt: minute + 1 }), service);
+    t.ok(equalRows(columns.wide.get(1) as KeyedRow['row'], later), 'a row without news too');
   }
 });
 
