@@ -1,11 +1,13 @@
 /** Real servers for tests, on free loopback ports and in temporary folders, gone at the test's teardown. */
+import { spawn } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
-import { createServer } from 'node:net';
+import { createServer, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import type { Test } from 'tap';
 import { type NatsServer, startNatsServer } from '../infra/bus/nats-server.js';
 import { messageOf, OutOfReachError } from '../infra/errors.js';
+import { isAlive } from '../infra/process.js';
 
 export const temporaryFolder = (t: Test): string => {
   const folder = mkdtempSync(path.join(tmpdir(), 'tidemark-test-'));
@@ -49,23 +51,20 @@ export interface TestNats {
   resume(): void;
 }
 
-/** Servers that run now: a test process that ends in any way takes them along. */
-const running = new Set<NatsServer>();
-process.on('exit', () => {
-  for (const { pid } of running) {
-    try {
-      process.kill(pid, 'SIGKILL');
-    } catch { /* it was gone already */ }
-  }
-});
+/** Kills a process when this one is gone, by whatever signal: its standard input ends then. */
+const guard = (pid: number): (() => void) => {
+  const shell = spawn('sh', ['-c', `read -r line; kill -9 ${pid}`], { detached: true, stdio: ['pipe', 'ignore', 'ignore'] });
+  shell.unref();
+  (shell.stdin as unknown as Socket).unref();
+  return () => { shell.kill('SIGKILL'); };
+};
 
 /** Starts nats-server as `tidemark start` does: same configuration, `sync_interval: always`, store in a temporary folder. */
 export const startNats = async (t: Test, options: { data?: string } = {}): Promise<TestNats> => {
   const data = options.data ?? temporaryFolder(t);
   const launch = async (port: number, httpPort: number): Promise<NatsServer> => {
     const server = await startNatsServer({ data, port, httpPort });
-    running.add(server);
-    void server.ended.then(() => running.delete(server));
+    void server.ended.then(guard(server.pid));
     return server;
   };
   const launchOnFreePorts = async (triesLeft: number): Promise<{ port: number; httpPort: number; server: NatsServer }> => {
@@ -80,7 +79,7 @@ export const startNats = async (t: Test, options: { data?: string } = {}): Promi
   const { port, httpPort, server } = await launchOnFreePorts(4);
   let current = server;
   t.teardown(async () => {
-    if (running.has(current)) process.kill(current.pid, 'SIGCONT');
+    if (isAlive(current.pid)) process.kill(current.pid, 'SIGCONT');
     await current.stop(2000);
   });
   const start = async () => { current = await launch(port, httpPort); };

@@ -3,7 +3,6 @@
  * when its parent is gone, by whatever signal, and then ends.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
-import { runActors } from '../../infra/actor/run.js';
 import { exitCodeOf, exitCodes } from '../../infra/errors.js';
 import { createLog } from '../../infra/log.js';
 import { type Order, stopMsMax, stopWord } from './order.js';
@@ -18,6 +17,7 @@ const stopWithin = (): void => {
 const work = async ({ actors, settings }: Order): Promise<number> => {
   const log = createLog(settings);
   try {
+    const { runActors } = await import('../run-actors.js'); // takes a while: first hear what the parent says
     await runActors([...actors], settings, { signal: stop.signal, log });
     return exitCodes.ok;
   } catch (error) {
@@ -29,6 +29,7 @@ const work = async ({ actors, settings }: Order): Promise<number> => {
 process.on('SIGINT', () => undefined); // Ctrl-C reaches the whole group; the parent says when
 process.on('SIGTERM', stopWithin);
 process.on('disconnect', stopWithin);
+if (!process.connected) stopWithin(); // it was gone before we listened
 process.on('message', (message) => {
   if (message === stopWord) stopWithin();
 });

@@ -28,9 +28,10 @@ const followRows = async ({ nats, natsCreds, natsCa }: NatsSettings, shown: Rows
 
 const followProofs = async (settings: NatsSettings, shown: RowsShown, signal: AbortSignal): Promise<void> => {
   const bus = await openBus(settings, 'tidemark start');
+  bus.hear('view.proved', ({ body }) => shown.proved(JSON.parse(Buffer.from(body).toString()) as ViewProved));
   const close = () => void bus.close();
   signal.addEventListener('abort', close);
-  bus.hear('view.proved', ({ body }) => shown.proved(JSON.parse(Buffer.from(body).toString()) as ViewProved));
+  if (signal.aborted) close(); // while it was opened
   await bus.closed;
   signal.removeEventListener('abort', close);
 };

@@ -3,8 +3,10 @@
  * measures four services, brings back whatever of its own dies, and stops in the order of the data: agents, actors, server.
  */
 import { fork } from 'node:child_process';
+import { once } from 'node:events';
 import { closeSync, openSync, renameSync, statSync } from 'node:fs';
 import path from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { inspectServer } from '../../infra/bus/nats-inspect.js';
 import { type NatsServer, startNatsServer } from '../../infra/bus/nats-server.js';
@@ -38,6 +40,14 @@ export interface SystemOptions {
 interface ActorProcess extends Running {
   readonly exitCode: () => number | null;
 }
+
+/** What is only shown must not hold up a stop. */
+const followMsMax = 1_000;
+
+const afterAbort = async (signal: AbortSignal, ms: number): Promise<void> => {
+  if (!signal.aborted) await once(signal, 'abort');
+  await sleep(ms);
+};
 
 /** It would end in the same way again: a setting, or a promise that is broken. */
 const finalCodes: readonly (number | null)[] = [exitCodes.usage, exitCodes.settings, exitCodes.promiseBroken];
@@ -143,7 +153,7 @@ export const runSystem = async ({ settings: given, signal, program, everyMs }: S
     stops.push(agents.stop);
     process.stdout.write(`${greet(settings, server?.current, agents.services, logFile)}\n`);
     const shown = showRows();
-    await follow(settings, shown, signal);
+    await Promise.race([follow(settings, shown, signal), afterAbort(signal, followMsMax)]);
     shown.close();
     return children.map((child) => child.current.exitCode()).find((code) => finalCodes.includes(code)) ?? exitCodes.ok;
   } finally {
