@@ -1,10 +1,10 @@
 /** What `start` says to a child that holds actors. */
 import type { Settings } from '../../infra/config.js';
-import type { ActorName } from '../../protocol/catalogue.js';
+import type { RunnableActor } from '../run-actors.js';
 
 /** The first message. */
 export interface Order {
-  readonly actors: readonly ActorName[];
+  readonly actors: readonly RunnableActor[];
   readonly settings: Settings;
 }
 

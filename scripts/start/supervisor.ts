@@ -14,7 +14,7 @@ import { ensureStreams } from '../../infra/bus/streams.js';
 import type { Settings } from '../../infra/config.js';
 import { exitCodes } from '../../infra/errors.js';
 import { createLog, type Log } from '../../infra/log.js';
-import type { ActorName } from '../../protocol/catalogue.js';
+import type { RunnableActor } from '../run-actors.js';
 import { startAgents } from './agents.js';
 import { lockData } from './data-lock.js';
 import { follow } from './follow.js';
@@ -23,7 +23,7 @@ import { type Order, stopMsMax, stopWord } from './order.js';
 import { showRows } from './show-rows.js';
 
 /** As few processes as give the speed: parsing is half of the work, so the buffers have one of their own. In stopping order. */
-const processLayout: readonly { readonly name: string; readonly actors: readonly ActorName[] }[] = [
+const processLayout: readonly { readonly name: string; readonly actors: readonly RunnableActor[] }[] = [
   { name: 'buffers', actors: ['buffer'] },
   { name: 'layers', actors: ['uploader', 'windower', 'scheduler', 'mapper', 'reducer', 'merger'] },
 ];
@@ -140,12 +140,10 @@ export const runSystem = async ({ settings: given, signal, program, everyMs }: S
     const children: Kept<ActorProcess>[] = [];
     const isFinal = (one: ActorProcess) => finalCodes.includes(one.exitCode());
     stops.push(async () => { for (const child of children) await child.stop(); });
-    for (let instance = 0; instance < settings.instances; instance++) {
-      for (const { name, actors } of processLayout) {
-        const child = await keep(name, () => launchActors({ actors, settings }, logFile), { log, isFinal });
-        children.push(child);
-        pids.push(() => child.current.pid);
-      }
+    for (const { name, actors } of processLayout) {
+      const child = await keep(name, () => launchActors({ actors, settings }, logFile), { log, isFinal });
+      children.push(child);
+      pids.push(() => child.current.pid);
     }
     process.once('exit', endNow);
     const ownPids = () => pids.map((pid) => pid());
