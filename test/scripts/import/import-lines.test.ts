@@ -120,7 +120,7 @@ t.test('reasons are exact although an owner dies between a segment and its ackno
 t.test('reasons are exact although an acknowledgement cannot hold them all', async (t) => {
   const { buffer, run } = await openSystem(t);
   const lines = Array.from({ length: 3200 }, () => 'bad');
-  buffer.holdMs = 20;
+  buffer.holdMs = 50;
   t.same(await run(lines), { taken: 0, refused: { 'not JSON': 3200 }, known: 0, sealed: 3200 });
 });
 

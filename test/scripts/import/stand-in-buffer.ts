@@ -14,7 +14,7 @@ export interface StandInBuffer {
   setSilent(silent: boolean): void;
   /** Called before each acknowledgement, with how many refused it tells; false: it gets lost. */
   acknowledges: (refused: number) => boolean;
-  /** How long readings are held before they are sealed together, and how far apart an acknowledgement's parts are sent, ms. */
+  /** How long readings are held before they are sealed together, ms; acknowledgements then go one by one, a tenth of that apart. */
   holdMs: number;
 }
 
@@ -45,9 +45,11 @@ export const standInBuffer = (connection: NatsConnection): StandInBuffer => {
   };
   let sending = Promise.resolve();
   const send = (agent: string, body: string): void => {
-    const publish = () => connection.publish(`reading.sealed.${encodeName(agent)}`, body);
+    const publish = (): void => {
+      if (!connection.isClosed()) connection.publish(`reading.sealed.${encodeName(agent)}`, body);
+    };
     if (buffer.holdMs === 0) publish();
-    else sending = sending.then(() => new Promise((resolve) => { setTimeout(() => { publish(); resolve(); }, buffer.holdMs); }));
+    else sending = sending.then(() => new Promise((resolve) => { setTimeout(() => { publish(); resolve(); }, buffer.holdMs / 10); }));
   };
   const acknowledge = (entry: Entry): void => {
     const { subject, agent, sealed } = entry;
