@@ -4,8 +4,8 @@ import { stat } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { startAgent } from '../../actors/agent.js';
 import type { NatsSettings } from '../../infra/bus/nats.js';
+import { connectSource } from '../../infra/client/connect.js';
 import { openSource } from '../../infra/client/source.js';
-import { openSourceConnection } from '../../infra/client/source-connection.js';
 import type { Settings } from '../../infra/config.js';
 import type { Log } from '../../infra/log.js';
 import type { Probe } from '../../infra/probe/probe.js';
@@ -18,7 +18,7 @@ interface Measuring {
 }
 
 const measure = async (probes: readonly [string, Promise<Probe>][], settings: NatsSettings, everyMs: number, log: Log): Promise<Measuring> => {
-  const connection = await openSourceConnection(settings, 'tidemark agent');
+  const connection = await connectSource(settings, 'tidemark agent');
   const source = (subject: string, agent: string) => openSource({
     connection, subject, agent,
     onShrunk: (before, after) => log.error({ subject, agent, before, after }, 'the log has lost its tail: sealed readings are gone'),
