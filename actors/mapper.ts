@@ -31,7 +31,7 @@ export interface MapperEnvironment {
 
 /** @throws PromiseError (X1), FileMissingError (X4) */
 export const mapRange = async (task: RangeAssigned, { storage, sql }: MapperEnvironment): Promise<RangeMapped> => {
-  if (await storage.length(task.output) !== undefined) return await reportThere(task, storage, sql); // X3
+  if ((await storage.length(task.output)) !== undefined) return await reportThere(task, storage, sql); // X3
   const workFile = join(storage.workFolder, `${task.batch}-${task.task}-${randomUUID()}`);
   const copies: string[] = [];
   try {
@@ -41,9 +41,14 @@ export const mapRange = async (task: RangeAssigned, { storage, sql }: MapperEnvi
       const [counted] = await session.rows('SELECT count(*) AS rows FROM mapped');
       const rows = Number(counted?.rows);
       const records = promised(task.inputs);
-      await session.run(...copyToParquet(`SELECT ${rowColumns.join(', ')} FROM mapped ORDER BY service, minute`,
-        outputFormat, `${workFile}.parquet`,
-        { batch: task.batch, task: String(task.task), records: String(records), rows: String(rows) }));
+      await session.run(
+        ...copyToParquet(
+          `SELECT ${rowColumns.join(', ')} FROM mapped ORDER BY service, minute`,
+          outputFormat,
+          `${workFile}.parquet`,
+          { batch: task.batch, task: String(task.task), records: String(records), rows: String(rows) },
+        ),
+      );
       const { existed, ...file } = await storage.adopt(`${workFile}.parquet`, task.output);
       if (existed) return await reportThere(task, storage, sql); // X3
       return { batch: task.batch, task: task.task, file, records, rows };
@@ -66,7 +71,10 @@ interface Scanned {
 
 /** In place, or, of a file that is needed less than half, a copy of what is needed (bounded: streamed). */
 const localFiles = async (
-  task: RangeAssigned, storage: Storage, workFile: string, copies: string[],
+  task: RangeAssigned,
+  storage: Storage,
+  workFile: string,
+  copies: string[],
 ): Promise<Scanned[]> => {
   const scanned: Scanned[] = [];
   for (const [path, inputs] of groupBy(task.inputs, (input) => input.path)) {
@@ -112,13 +120,17 @@ const mapRecords = async (sql: Sql, scanned: readonly Scanned[]): Promise<void> 
     await sql.run(`CREATE TEMP TABLE mapped (${rowTypes('BIGINT')})`);
     return;
   }
-  await sql.run(`CREATE TEMP TABLE mapped AS ${aggregateRecords(records,
-    { readable: `count(${allFields})`, places: `list(${place})` })}`, { files });
+  await sql.run(
+    `CREATE TEMP TABLE mapped AS ${aggregateRecords(records, {
+      readable: `count(${allFields})`,
+      places: `list(${place})`,
+    })}`,
+    { files },
+  );
   const [found] = await sql.rows(`SELECT sum(messages) AS records, sum(readable) AS readable,
     count(*) FILTER (service IS NULL) AS nameless FROM mapped`);
-  const distinct = span <= bitmapBitsMax
-    ? `bit_count(bitstring_agg(place, 0, ${Math.max(0, span - 1)}))`
-    : 'count(DISTINCT place)';
+  const distinct =
+    span <= bitmapBitsMax ? `bit_count(bitstring_agg(place, 0, ${Math.max(0, span - 1)}))` : 'count(DISTINCT place)';
   const [places] = await sql.rows(`SELECT ${distinct} AS count FROM (SELECT unnest(places) AS place FROM mapped)`);
   const expected = promised(scanned.map(({ input }) => input));
   const right = [found?.records, found?.readable, places?.count].every((count) => Number(count ?? 0) === expected);
@@ -134,14 +146,23 @@ const createInputs = async (sql: Sql, scanned: readonly Scanned[]): Promise<numb
     shifts.set(partition, span - lowest);
     span += Math.max(...members.map(({ input }) => input.to)) - lowest;
   }
-  await sql.run(`CREATE TEMP TABLE inputs AS SELECT unnest(from_json($inputs, '[{"filename": "VARCHAR",
+  await sql.run(
+    `CREATE TEMP TABLE inputs AS SELECT unnest(from_json($inputs, '[{"filename": "VARCHAR",
     "lowest": "BIGINT", "past": "BIGINT", "shift": "BIGINT", "path": "VARCHAR", "promised": "BIGINT"}]'),
-    recursive := true)`, {
-    inputs: JSON.stringify(scanned.map(({ input, file }) => ({
-      filename: file, lowest: input.from, past: input.to, shift: shifts.get(input.partition), path: input.path,
-      promised: input.records,
-    }))),
-  });
+    recursive := true)`,
+    {
+      inputs: JSON.stringify(
+        scanned.map(({ input, file }) => ({
+          filename: file,
+          lowest: input.from,
+          past: input.to,
+          shift: shifts.get(input.partition),
+          path: input.path,
+          promised: input.records,
+        })),
+      ),
+    },
+  );
   return span;
 };
 
@@ -149,17 +170,25 @@ const examplesMax = 5;
 
 /** Scans once more to say where it is not as promised. */
 const broken = async (sql: Sql, files: readonly string[], expected: number): Promise<PromiseError> => {
-  const wrong = await sql.rows(`SELECT path, inputs.lowest, inputs.past, promised, coalesce(records, 0) AS records,
+  const wrong = await sql.rows(
+    `SELECT path, inputs.lowest, inputs.past, promised, coalesce(records, 0) AS records,
       coalesce(readable, 0) AS readable, coalesce(places, 0) AS places FROM inputs LEFT JOIN (
       SELECT filename, lowest, count(*) AS records,
         count(${allFields}) FILTER (service IS NOT NULL) AS readable, count(DISTINCT ${place}) AS places
       FROM ${records} GROUP BY filename, lowest) USING (filename, lowest)
     WHERE promised IS DISTINCT FROM records OR promised <> readable OR promised <> places
-    ORDER BY path, inputs.lowest LIMIT ${examplesMax}`, { files });
-  const where = wrong.map((row) => `${row.path}, offsets [${row.lowest}, ${row.past}): `
-    + `${row.promised} records promised, ${row.records} found, ${row.readable} whole, ${row.places} different`);
-  return new PromiseError(`raw files do not hold the ${expected} records that the commits promise: `
-    + (where.join('; ') || `some offsets are in more than one of ${files.join(', ')}`));
+    ORDER BY path, inputs.lowest LIMIT ${examplesMax}`,
+    { files },
+  );
+  const where = wrong.map(
+    (row) =>
+      `${row.path}, offsets [${row.lowest}, ${row.past}): ` +
+      `${row.promised} records promised, ${row.records} found, ${row.readable} whole, ${row.places} different`,
+  );
+  return new PromiseError(
+    `raw files do not hold the ${expected} records that the commits promise: ` +
+      (where.join('; ') || `some offsets are in more than one of ${files.join(', ')}`),
+  );
 };
 
 /** What the first run left under the task's name. */
@@ -169,8 +198,10 @@ const reportThere = async (task: RangeAssigned, storage: Storage, sql: Sql): Pro
   const noted = new Map(rows.map(({ key, value }) => [String(key), String(value)]));
   const records = promised(task.inputs);
   if (noted.get('batch') !== task.batch || Number(noted.get('records')) !== records) {
-    throw new PromiseError(`${task.output} is of batch ${noted.get('batch')} with ${noted.get('records')} records; `
-      + `the task is of batch ${task.batch} with ${records}`);
+    throw new PromiseError(
+      `${task.output} is of batch ${noted.get('batch')} with ${noted.get('records')} records; ` +
+        `the task is of batch ${task.batch} with ${records}`,
+    );
   }
   return { batch: task.batch, task: task.task, file, records, rows: Number(noted.get('rows')) };
 };

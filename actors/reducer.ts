@@ -20,10 +20,22 @@ import type { Storage } from '../infra/storage/storage.js';
 import { exactBelow, type ExactSums, exactSumsKey, formatExactSums, parseExactSums } from '../protocol/exact-sums.js';
 import { groupBy } from '../protocol/group-by.js';
 import type {
-  Manifest, MonthFile, ServiceListing, ServicesAssigned, ServicesReduced,
+  Manifest,
+  MonthFile,
+  ServiceListing,
+  ServicesAssigned,
+  ServicesReduced,
 } from '../protocol/messages/batch.js';
 import {
-  copyToParquet, mergeRows, messageType, parquetMetadata, projectRows, restoreRows, rowColumns, rowTypes, timeStamp,
+  copyToParquet,
+  mergeRows,
+  messageType,
+  parquetMetadata,
+  projectRows,
+  restoreRows,
+  rowColumns,
+  rowTypes,
+  timeStamp,
   viewFormat,
 } from '../protocol/minute-row-sql.js';
 import { encodeName, serviceBucket } from '../protocol/name-code.js';
@@ -37,14 +49,14 @@ export interface ReducerEnvironment {
 /** @throws FileMissingError, PromiseError when an input or a base file is not there or not as named (R3). */
 export const reduceServices = async (task: ServicesAssigned, env: ReducerEnvironment): Promise<ServicesReduced> => {
   const { storage } = env;
-  if (await storage.length(task.output) !== undefined) return await reportThere(task, storage); // R4
+  if ((await storage.length(task.output)) !== undefined) return await reportThere(task, storage); // R4
   const inputs: string[] = [];
   for (const { path, bytes, sha256 } of task.inputs) inputs.push(await storage.local(path, { bytes, sha256 }));
   const base = await baseFiles(task, storage);
   const files = await env.sql.session(async (sql) => {
     const { touched, kept } = choose(task, base, await newMonths(task, sql, inputs));
     const made: MonthFile[] = [];
-    for (const group of groupsOf(touched)) made.push(...await writeGroup(task, { storage, sql }, inputs, group));
+    for (const group of groupsOf(touched)) made.push(...(await writeGroup(task, { storage, sql }, inputs, group)));
     return [...kept, ...made];
   });
   const listing: ServiceListing = { batch: task.batch, task: task.task, files: files.sort(byServiceAndMonth) };
@@ -84,26 +96,35 @@ const fromInputs = 'read_parquet($inputs, hive_partitioning = false)';
 /** The months of the task's services that got new rows, and how many. */
 const newMonths = async (task: ServicesAssigned, sql: Sql, inputs: readonly string[]): Promise<TouchedMonth[]> => {
   if (inputs.length === 0) return [];
-  const found = await sql.rows(`SELECT service, year(time) * 12 + month(time) - 1 AS months, count(*) AS rows
-    FROM (SELECT service, make_timestamp_ms(minute) AS time FROM ${fromInputs}) GROUP BY ALL`, { inputs });
+  const found = await sql.rows(
+    `SELECT service, year(time) * 12 + month(time) - 1 AS months, count(*) AS rows
+    FROM (SELECT service, make_timestamp_ms(minute) AS time FROM ${fromInputs}) GROUP BY ALL`,
+    { inputs },
+  );
   return found
-    .map(({ service, months, rows }) =>
-      ({ service: String(service), month: monthText(Number(months)), rows: Number(rows) }))
+    .map(({ service, months, rows }) => ({
+      service: String(service),
+      month: monthText(Number(months)),
+      rows: Number(rows),
+    }))
     .filter(({ service }) => serviceBucket(service, task.buckets) === task.task);
 };
 
 /** Months since the year 0 as YYYY-MM. */
 const monthText = (months: number): string =>
-  `${String(Math.floor(months / 12)).padStart(4, '0')}-${String(months % 12 + 1).padStart(2, '0')}`;
+  `${String(Math.floor(months / 12)).padStart(4, '0')}-${String((months % 12) + 1).padStart(2, '0')}`;
 
 /** A month is touched by new rows, or by a date of it that is recomputed; every other keeps its file (R2). */
 const choose = (
-  { dates }: ServicesAssigned, base: readonly MonthFile[], added: readonly TouchedMonth[],
+  { dates }: ServicesAssigned,
+  base: readonly MonthFile[],
+  added: readonly TouchedMonth[],
 ): { touched: TouchedMonth[]; kept: MonthFile[] } => {
   const touched = new Map(added.map((month) => [keyOf(month), month]));
   const recomputed = new Set(dates === 'all' ? [] : dates.map((date) => date.slice(0, 7)));
   const kept: MonthFile[] = [];
-  for (const file of dates === 'all' ? [] : base) { // all: nothing of the base stays
+  for (const file of dates === 'all' ? [] : base) {
+    // all: nothing of the base stays
     const month = touched.get(keyOf(file));
     if (month === undefined && !recomputed.has(file.month)) kept.push(file);
     else {
@@ -134,7 +155,9 @@ function* groupsOf(months: readonly TouchedMonth[]): Iterable<TouchedMonth[]> {
 }
 
 const writeGroup = async (
-  task: ServicesAssigned, { storage, sql }: ReducerEnvironment, inputs: readonly string[],
+  task: ServicesAssigned,
+  { storage, sql }: ReducerEnvironment,
+  inputs: readonly string[],
   group: readonly TouchedMonth[],
 ): Promise<MonthFile[]> => {
   await makeView(task, { storage, sql }, inputs, group);
@@ -142,26 +165,66 @@ const writeGroup = async (
   const counts = await sql.rows(`SELECT i, count(*) AS rows, sum(msg_num) AS messages, max(msg_num) AS messages_max
     FROM view GROUP BY i ORDER BY i`);
   const made: MonthFile[] = [];
-  for (const { i, rows, messages, messages_max } of counts) { // a month without rows has no file
-    const { service, month } = group[Number(i)] as TouchedMonth;
-    const wide = exact.get(Number(i));
-    const localFile = join(storage.workFolder, `${task.batch}-${task.task}-${randomUUID()}.parquet`);
-    const type = messageType(Number(messages_max));
-    const [copy, parameters] = copyToParquet(
-      `SELECT * EXCLUDE (i) REPLACE (msg_num::${type} AS msg_num) FROM view WHERE i = $i`, viewFormat, localFile, {
-        batch: task.batch, service, month, records: String(messages),
-        ...wide !== undefined && { [exactSumsKey]: formatExactSums(wide, true) },
-      });
+  for (let from = 0; from < counts.length; from += adoptedTogether) {
+    // a month without rows has no file
+    const copies: Copy[] = [];
     try {
-      await sql.run(copy, { ...parameters, i: Number(i) });
-      const path = `views/batch/${encodeName(service)}/${month}.${task.batch}.parquet`;
-      const { existed: _, ...file } = await storage.adopt(localFile, path);
-      made.push({ service, month, ...file, rows: Number(rows), msg_num: Number(messages) });
+      for (const { i, ...count } of counts.slice(from, from + adoptedTogether)) {
+        const { service, month } = group[Number(i)] as TouchedMonth;
+        const copy = {
+          i: Number(i),
+          service,
+          month,
+          rows: Number(count.rows),
+          msg_num: Number(count.messages),
+          localFile: join(storage.workFolder, `${task.batch}-${task.task}-${randomUUID()}.parquet`),
+        };
+        copies.push(copy);
+        await copyMonth(task, sql, copy, messageType(Number(count.messages_max)), exact.get(copy.i));
+      }
+      made.push(...(await Promise.all(copies.map((copy) => adoptMonth(task, storage, copy)))));
     } finally {
-      await rm(localFile, { force: true });
+      await Promise.all(copies.map(({ localFile }) => rm(localFile, { force: true })));
     }
   }
   return made;
+};
+
+/** So many files are synced at a time: that is what a small file costs most. */
+const adoptedTogether = 8;
+
+/** A month that is being written. */
+interface Copy extends Pick<MonthFile, 'service' | 'month' | 'rows' | 'msg_num'> {
+  readonly i: number;
+  readonly localFile: string;
+}
+
+const copyMonth = async (
+  { batch }: ServicesAssigned,
+  sql: Sql,
+  { i, service, month, msg_num, localFile }: Copy,
+  type: 'INTEGER' | 'BIGINT',
+  wide: ExactSums[] | undefined,
+): Promise<void> => {
+  const select = `SELECT * EXCLUDE (i) REPLACE (msg_num::${type} AS msg_num) FROM view WHERE i = $i`;
+  const [copy, parameters] = copyToParquet(select, viewFormat, localFile, {
+    batch,
+    service,
+    month,
+    records: String(msg_num),
+    ...(wide !== undefined && { [exactSumsKey]: formatExactSums(wide, true) }),
+  });
+  await sql.run(copy, { ...parameters, i });
+};
+
+const adoptMonth = async (
+  { batch }: ServicesAssigned,
+  storage: Storage,
+  { service, month, rows, msg_num, localFile }: Copy,
+): Promise<MonthFile> => {
+  const path = `views/batch/${encodeName(service)}/${month}.${batch}.parquet`;
+  const { existed: _, ...file } = await storage.adopt(localFile, path); // R4
+  return { service, month, ...file, rows, msg_num };
 };
 
 /**
@@ -169,17 +232,32 @@ const writeGroup = async (
  * of the base that got nothing new goes through as it is; only the others are taken apart and merged (R1).
  */
 const makeView = async (
-  task: ServicesAssigned, { storage, sql }: ReducerEnvironment, inputs: readonly string[],
+  task: ServicesAssigned,
+  { storage, sql }: ReducerEnvironment,
+  inputs: readonly string[],
   group: readonly TouchedMonth[],
 ): Promise<void> => {
   const monthColumns = { i: 'BIGINT', service: 'VARCHAR', month: 'VARCHAR', since: 'BIGINT', before: 'BIGINT' };
-  await createTable(sql, 'months', monthColumns, group.map(({ service, month }, i) =>
-    ({ i, service, month, since: monthStart(month, 0), before: monthStart(month, 1) })));
+  await createTable(
+    sql,
+    'months',
+    monthColumns,
+    group.map(({ service, month }, i) => ({
+      i,
+      service,
+      month,
+      since: monthStart(month, 0),
+      before: monthStart(month, 1),
+    })),
+  );
   const columns = rowColumns.join(', ');
   await sql.run(`CREATE OR REPLACE TEMP TABLE fresh (i BIGINT, ${rowTypes('BIGINT')})`);
   if (inputs.length > 0) {
-    await sql.run(`INSERT INTO fresh SELECT i, ${columns} FROM ${fromInputs} JOIN months USING (service)
-      WHERE minute >= since AND minute < before`, { inputs });
+    await sql.run(
+      `INSERT INTO fresh SELECT i, ${columns} FROM ${fromInputs} JOIN months USING (service)
+      WHERE minute >= since AND minute < before`,
+      { inputs },
+    );
   }
   const base = group.flatMap((month) => month.base ?? []);
   const files: string[] = [];
@@ -189,19 +267,29 @@ const makeView = async (
   const make = (rows: string, parameters = {}) =>
     sql.run(`CREATE OR REPLACE TEMP TABLE view AS FROM (${rows}) ORDER BY i, time_stamp`, parameters);
   if (files.length === 0) return await make(merged('fresh'));
-  await createTable(sql, 'recomputed', { date: 'VARCHAR' },
-    (task.dates === 'all' ? [] : task.dates).map((date) => ({ date })));
+  await createTable(
+    sql,
+    'recomputed',
+    { date: 'VARCHAR' },
+    (task.dates === 'all' ? [] : task.dates).map((date) => ({ date })),
+  );
   await sql.run(`CREATE OR REPLACE TEMP TABLE touched AS
     SELECT DISTINCT service, ${timeStamp('minute')} AS time_stamp FROM fresh`);
   const kept = `read_parquet($files, hive_partitioning = false, union_by_name = true)
     WHERE left(time_stamp, 10) NOT IN (FROM recomputed)`;
-  await sql.run(`INSERT INTO fresh SELECT i, ${columns.replaceAll(/\b(cpu|ram|disk)\b/g, 'coalesce(exact.$1, old.$1)')}
+  await sql.run(
+    `INSERT INTO fresh SELECT i, ${columns.replaceAll(/\b(cpu|ram|disk)\b/g, 'coalesce(exact.$1, old.$1)')}
     FROM (${restoreRows(`(FROM (FROM ${kept}) SEMI JOIN touched USING (service, time_stamp))`)}) AS old
     LEFT JOIN exact USING (service, minute) JOIN months USING (service)
-    WHERE minute >= since AND minute < before`, { files });
-  await make(`${merged('fresh')} UNION ALL SELECT old.*, i
+    WHERE minute >= since AND minute < before`,
+    { files },
+  );
+  await make(
+    `${merged('fresh')} UNION ALL SELECT old.*, i
     FROM (FROM (FROM ${kept}) ANTI JOIN touched USING (service, time_stamp)) AS old
-    JOIN months ON old.service = months.service AND left(old.time_stamp, 7) = month`, { files });
+    JOIN months ON old.service = months.service AND left(old.time_stamp, 7) = month`,
+    { files },
+  );
 };
 
 const monthStart = (month: string, later: number): number =>
@@ -213,11 +301,16 @@ const createExact = async (sql: Sql, files: readonly string[], base: readonly Mo
   const large = files.filter((_, i) => (base[i] as MonthFile).msg_num * readingMax >= exactBelow);
   const services = new Map(files.map((file, i) => [file, (base[i] as MonthFile).service]));
   const noted = large.length === 0 ? [] : await sql.rows(parquetMetadata, { files: large });
-  const exact = noted.filter(({ key }) => key === exactSumsKey)
+  const exact = noted
+    .filter(({ key }) => key === exactSumsKey)
     .flatMap(({ file, value }) => parseExactSums(String(value), services.get(String(file)) ?? ''));
   const columns = { service: 'VARCHAR', minute: 'BIGINT', cpu: 'BIGINT', ram: 'BIGINT', disk: 'BIGINT' };
-  await createTable(sql, 'exact', columns,
-    exact.map((sums) => ({ ...sums, cpu: String(sums.cpu), ram: String(sums.ram), disk: String(sums.disk) })));
+  await createTable(
+    sql,
+    'exact',
+    columns,
+    exact.map((sums) => ({ ...sums, cpu: String(sums.cpu), ram: String(sums.ram), disk: String(sums.disk) })),
+  );
 };
 
 /** The largest reading, in millionths. */
@@ -236,17 +329,30 @@ const exactSumsOf = async (sql: Sql, group: readonly TouchedMonth[]): Promise<Ma
   if (wide.some(({ minute }) => minute === null)) {
     throw new PromiseError('a file of the base lacks exact_sums that it needs');
   }
-  return groupBy(wide.map(({ i, minute, cpu, ram, disk }) => ({
-    i: Number(i), service: (group[Number(i)] as TouchedMonth).service, minute: Number(minute),
-    cpu: parseSum(String(cpu)), ram: parseSum(String(ram)), disk: parseSum(String(disk)),
-  })), ({ i }) => i);
+  return groupBy(
+    wide.map(({ i, minute, cpu, ram, disk }) => ({
+      i: Number(i),
+      service: (group[Number(i)] as TouchedMonth).service,
+      minute: Number(minute),
+      cpu: parseSum(String(cpu)),
+      ram: parseSum(String(ram)),
+      disk: parseSum(String(disk)),
+    })),
+    ({ i }) => i,
+  );
 };
 
 const createTable = (
-  sql: Sql, name: string, columns: Record<string, string>, rows: readonly Record<string, string | number>[],
+  sql: Sql,
+  name: string,
+  columns: Record<string, string>,
+  rows: readonly Record<string, string | number>[],
 ): Promise<void> =>
-  sql.run(`CREATE OR REPLACE TEMP TABLE ${name} AS SELECT unnest(from_json($rows, '[${JSON.stringify(columns)}]'),
-    recursive := true)`, { rows: JSON.stringify(rows) });
+  sql.run(
+    `CREATE OR REPLACE TEMP TABLE ${name} AS SELECT unnest(from_json($rows, '[${JSON.stringify(columns)}]'),
+    recursive := true)`,
+    { rows: JSON.stringify(rows) },
+  );
 
 /** What is under the task's name. */
 const reportThere = async (task: ServicesAssigned, storage: Storage): Promise<ServicesReduced> => {

@@ -30,19 +30,32 @@ export const needsExactSums = (row: { cpu: Sum; ram: Sum; disk: Sum }): boolean 
  * in one of several, in millionths.
  */
 export const formatExactSums = (sums: readonly ExactSums[], singleService: boolean): string => {
-  const entries = [...groupBy(sums, ({ service }) => service)].map(([service, rows]) => [service, Object.fromEntries(
-    rows.map(({ minute, cpu, ram, disk }) => [formatMinute(minute), [cpu, ram, disk].map(String)]),
-  )] as const);
-  return JSON.stringify(singleService ? entries[0]?.[1] ?? {} : Object.fromEntries(entries));
+  const entries = [...groupBy(sums, ({ service }) => service)].map(
+    ([service, rows]) =>
+      [
+        service,
+        Object.fromEntries(
+          rows.map(({ minute, cpu, ram, disk }) => [formatMinute(minute), [cpu, ram, disk].map(String)]),
+        ),
+      ] as const,
+  );
+  return JSON.stringify(singleService ? (entries[0]?.[1] ?? {}) : Object.fromEntries(entries));
 };
 
 /** Both forms; `service` is that of the first form. */
 export const parseExactSums = (text: string, service: string): ExactSums[] => {
   const entries = Object.entries(JSON.parse(text) as Record<string, string[] | Record<string, string[]>>);
-  return entries.flatMap(([key, value]) => (Array.isArray(value)
-    ? [exactOf(service, key, value)]
-    : Object.entries(value).map(([time, sums]) => exactOf(key, time, sums))));
+  return entries.flatMap(([key, value]) =>
+    Array.isArray(value)
+      ? [exactOf(service, key, value)]
+      : Object.entries(value).map(([time, sums]) => exactOf(key, time, sums)),
+  );
 };
 
-const exactOf = (service: string, time: string, [cpu = '0', ram = '0', disk = '0']: string[]): ExactSums =>
-  ({ service, minute: Date.parse(time), cpu: parseSum(cpu), ram: parseSum(ram), disk: parseSum(disk) });
+const exactOf = (service: string, time: string, [cpu = '0', ram = '0', disk = '0']: string[]): ExactSums => ({
+  service,
+  minute: Date.parse(time),
+  cpu: parseSum(cpu),
+  ram: parseSum(ram),
+  disk: parseSum(disk),
+});

@@ -12,8 +12,13 @@
 const readings = ['cpu', 'ram', 'disk'] as const;
 
 /** Columns of a row in a table, in order. */
-export const rowColumns = ['service', 'minute', ...readings,
-  ...readings.flatMap((reading) => [`max_${reading}`, `max_${reading}_at`]), 'messages'] as const;
+export const rowColumns = [
+  'service',
+  'minute',
+  ...readings,
+  ...readings.flatMap((reading) => [`max_${reading}`, `max_${reading}_at`]),
+  'messages',
+] as const;
 
 const each = (sql: (reading: string) => string): string => readings.map(sql).join(', ');
 
@@ -27,8 +32,9 @@ const peakOf = (value: string, msInMinute: string): string => `max(${value} * 65
 
 /** Takes the folded peaks apart. `folded` has service, minute, sums, peak_cpu …, messages. */
 const unfoldPeaks = (folded: string, more: string): string =>
-  `SELECT service, minute, cpu, ram, disk, ${each((r) =>
-    `peak_${r} // 65536 AS max_${r}, minute + 59999 - peak_${r} % 65536 AS max_${r}_at`)}, messages${more}
+  `SELECT service, minute, cpu, ram, disk, ${each(
+    (r) => `peak_${r} // 65536 AS max_${r}, minute + 59999 - peak_${r} % 65536 AS max_${r}_at`,
+  )}, messages${more}
     FROM (${folded})`;
 
 /** Names to add to a select list: `, a, b`. */
@@ -39,16 +45,24 @@ const also = (names: readonly string[]): string => names.map((name) => `, ${name
  * `extra` adds aggregates over the records: column name to expression.
  */
 export const aggregateRecords = (records: string, extra: Record<string, string> = {}): string =>
-  unfoldPeaks(`SELECT service, "timestamp" // 60000 * 60000 AS minute, ${each((r) =>
-    `sum(${millionths(r)})::BIGINT AS ${r}, ${peakOf(millionths(r), '"timestamp" % 60000')} AS peak_${r}`)},
+  unfoldPeaks(
+    `SELECT service, "timestamp" // 60000 * 60000 AS minute, ${each(
+      (r) => `sum(${millionths(r)})::BIGINT AS ${r}, ${peakOf(millionths(r), '"timestamp" % 60000')} AS peak_${r}`,
+    )},
     count(*)::BIGINT AS messages${also(Object.entries(extra).map(([name, sql]) => `${sql} AS ${name}`))}
-    FROM ${records} GROUP BY service, "timestamp" // 60000`, also(Object.keys(extra)));
+    FROM ${records} GROUP BY service, "timestamp" // 60000`,
+    also(Object.keys(extra)),
+  );
 
 /** Merges rows of the same service and minute. `keys`: columns that go with these two. */
 export const mergeRows = (rows: string, keys: readonly string[] = []): string =>
-  unfoldPeaks(`SELECT service, minute, ${each((r) =>
-    `sum(${r})::BIGINT AS ${r}, ${peakOf(`max_${r}`, `(max_${r}_at - minute)`)} AS peak_${r}`)},
-    sum(messages)::BIGINT AS messages${also(keys)} FROM ${rows} GROUP BY service, minute${also(keys)}`, also(keys));
+  unfoldPeaks(
+    `SELECT service, minute, ${each(
+      (r) => `sum(${r})::BIGINT AS ${r}, ${peakOf(`max_${r}`, `(max_${r}_at - minute)`)} AS peak_${r}`,
+    )},
+    sum(messages)::BIGINT AS messages${also(keys)} FROM ${rows} GROUP BY service, minute${also(keys)}`,
+    also(keys),
+  );
 
 /** A minute (ms) as in the column time_stamp. */
 export const timeStamp = (minute: string): string =>
@@ -58,7 +72,7 @@ const instant = (ms: string): string => `strftime(make_timestamp_ms(${ms}::BIGIN
 
 /** The type of msg_num: INTEGER, and BIGINT in a file that has a row past it. */
 export const messageType = (messagesMax: number): 'INTEGER' | 'BIGINT' =>
-  (messagesMax < 2 ** 31 ? 'INTEGER' : 'BIGINT');
+  messagesMax < 2 ** 31 ? 'INTEGER' : 'BIGINT';
 
 /** The twelve public columns of rows (whose numbers may be DOUBLE as well), in their order, and `keys` behind them. */
 export const projectRows = (rows: string, messages: 'INTEGER' | 'BIGINT', keys: readonly string[] = []): string =>
@@ -81,7 +95,10 @@ export const viewFormat = 'COMPRESSION zstd, ROW_GROUP_SIZE 4096';
 
 /** A statement that writes a Parquet file, and its parameters: file name and metadata are bound, never joined in. */
 export const copyToParquet = (
-  select: string, format: string, localFile: string, metadata: Record<string, string>,
+  select: string,
+  format: string,
+  localFile: string,
+  metadata: Record<string, string>,
 ): [sql: string, parameters: Record<string, string>] => {
   const entries = Object.entries(metadata).map(([key, value], i) => ({ key, name: `metadata_${i}`, value }));
   const pairs = entries.map(({ key, name }) => `'${key.replaceAll("'", "''")}': $${name}`).join(', ');

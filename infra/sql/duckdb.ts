@@ -6,8 +6,18 @@ import { randomUUID } from 'node:crypto';
 import { mkdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import {
-  BIGINT, BOOLEAN, DOUBLE, type DuckDBConnection, DuckDBDataChunk, DuckDBInstance, type DuckDBType, type DuckDBValue,
-  LIST, listValue, SQLNULL, VARCHAR,
+  BIGINT,
+  BOOLEAN,
+  DOUBLE,
+  type DuckDBConnection,
+  DuckDBDataChunk,
+  DuckDBInstance,
+  type DuckDBType,
+  type DuckDBValue,
+  LIST,
+  listValue,
+  SQLNULL,
+  VARCHAR,
 } from '@duckdb/node-api';
 import { messageOf, RetryableError } from '../errors.js';
 import type { Sql, SqlValue } from './sql.js';
@@ -67,54 +77,68 @@ export const openDuckdb = async (options: DuckdbOptions): Promise<Duckdb> => {
     instance.closeSync();
     void rm(spillFolder, { recursive: true, force: true }).catch(() => undefined); // DuckDB has removed its files
   };
-  return sqlOn(connection, async (use) => {
-    const own = await instance.connect();
-    try {
-      return await use(sqlOn(own, () => Promise.reject(new TypeError('a session has no sessions')), () => undefined));
-    } finally {
-      own.closeSync();
-    }
-  }, close);
+  return sqlOn(
+    connection,
+    async (use) => {
+      const own = await instance.connect();
+      try {
+        return await use(
+          sqlOn(
+            own,
+            () => Promise.reject(new TypeError('a session has no sessions')),
+            () => undefined,
+          ),
+        );
+      } finally {
+        own.closeSync();
+      }
+    },
+    close,
+  );
 };
 
 const sqlOn = (connection: DuckDBConnection, session: Duckdb['session'], close: () => void): Duckdb => ({
   session,
   close,
-  run: (sql, parameters) => attempt(async () => {
-    await execute(connection, sql, parameters);
-  }),
-  rows: (sql, parameters) => attempt(async () => {
-    const result = await execute(connection, sql, parameters);
-    return await result.getRowObjectsJS() as Record<string, unknown>[];
-  }),
-  columns: (sql, parameters) => attempt(async () => {
-    const result = await execute(connection, sql, parameters);
-    const length = result.rowCount;
-    const isNumber = result.columnTypes().map((type) => type.typeId === DOUBLE.typeId);
-    const numbers = isNumber.map((yes) => new Float64Array(yes ? length : 0));
-    const texts = isNumber.map((yes) => new Array<string>(yes ? 0 : length));
-    let at = 0;
-    for (;;) {
-      const chunk = await result.fetchChunk();
-      if (chunk === null || chunk.rowCount === 0) break;
-      isNumber.forEach((yes, c) => readColumn(chunk, c, (yes ? numbers[c] : texts[c]) as unknown[], at));
-      at += chunk.rowCount;
-    }
-    return { length, numbers, texts };
-  }),
-  append: (table, columns, rows) => attempt(async () => {
-    const appender = await connection.createAppender(table);
-    try {
-      const types = columns.map((column) => (column instanceof Float64Array ? DOUBLE : VARCHAR));
-      for (let from = 0; from < rows; from += chunkRows) {
-        const chunk = DuckDBDataChunk.create(types, Math.min(chunkRows, rows - from));
-        columns.forEach((column, c) => fillColumn(chunk, c, column, from));
-        appender.appendDataChunk(chunk);
+  run: (sql, parameters) =>
+    attempt(async () => {
+      await execute(connection, sql, parameters);
+    }),
+  rows: (sql, parameters) =>
+    attempt(async () => {
+      const result = await execute(connection, sql, parameters);
+      return (await result.getRowObjectsJS()) as Record<string, unknown>[];
+    }),
+  columns: (sql, parameters) =>
+    attempt(async () => {
+      const result = await execute(connection, sql, parameters);
+      const length = result.rowCount;
+      const isNumber = result.columnTypes().map((type) => type.typeId === DOUBLE.typeId);
+      const numbers = isNumber.map((yes) => new Float64Array(yes ? length : 0));
+      const texts = isNumber.map((yes) => new Array<string>(yes ? 0 : length));
+      let at = 0;
+      for (;;) {
+        const chunk = await result.fetchChunk();
+        if (chunk === null || chunk.rowCount === 0) break;
+        for (const [c, yes] of isNumber.entries()) readColumn(chunk, c, (yes ? numbers[c] : texts[c]) as unknown[], at);
+        at += chunk.rowCount;
       }
-    } finally {
-      appender.closeSync();
-    }
-  }),
+      return { length, numbers, texts };
+    }),
+  append: (table, columns, rows) =>
+    attempt(async () => {
+      const appender = await connection.createAppender(table);
+      try {
+        const types = columns.map((column) => (column instanceof Float64Array ? DOUBLE : VARCHAR));
+        for (let from = 0; from < rows; from += chunkRows) {
+          const chunk = DuckDBDataChunk.create(types, Math.min(chunkRows, rows - from));
+          for (const [c, column] of columns.entries()) fillColumn(chunk, c, column, from);
+          appender.appendDataChunk(chunk);
+        }
+      } finally {
+        appender.closeSync();
+      }
+    }),
 });
 
 const readColumn = (chunk: DuckDBDataChunk, c: number, to: unknown[], at: number): void => {
@@ -150,7 +174,11 @@ const execute = (connection: DuckDBConnection, sql: string, parameters: SqlParam
   const types = pairs.map(([name, [, type]]) => [name, type] as const);
   if (pairs.length === 0) return connection.run(sql);
   return Array.isArray(parameters)
-    ? connection.run(sql, values.map(([, value]) => value), types.map(([, type]) => type))
+    ? connection.run(
+        sql,
+        values.map(([, value]) => value),
+        types.map(([, type]) => type),
+      )
     : connection.run(sql, Object.fromEntries(values), Object.fromEntries(types));
 };
 

@@ -5,11 +5,22 @@
  * minute, else by service and minute (protocol/exact-sums.ts).
  */
 import {
-  exactBelow, type ExactSums, exactSumsKey, formatExactSums, needsExactSums, parseExactSums,
+  exactBelow,
+  type ExactSums,
+  exactSumsKey,
+  formatExactSums,
+  needsExactSums,
+  parseExactSums,
 } from '../../protocol/exact-sums.js';
 import type { KeyedRow, MinuteRow } from '../../protocol/minute-row.js';
 import {
-  copyToParquet, messageType, parquetMetadata, projectRows, restoreRows, rowTypes, viewFormat,
+  copyToParquet,
+  messageType,
+  parquetMetadata,
+  projectRows,
+  restoreRows,
+  rowTypes,
+  viewFormat,
 } from '../../protocol/minute-row-sql.js';
 import { PromiseError } from '../errors.js';
 import type { Duckdb } from './duckdb.js';
@@ -24,26 +35,40 @@ export const viewFiles = (sql: Duckdb): ViewFiles => ({
 /** The row's numbers in the order of `rowColumns` after the service. */
 const numbersOf: ((keyed: KeyedRow) => number)[] = [
   ({ minute }) => minute,
-  ({ row }) => Number(row.cpu), ({ row }) => Number(row.ram), ({ row }) => Number(row.disk),
-  ({ row }) => row.maxCpu, ({ row }) => row.maxCpuAt,
-  ({ row }) => row.maxRam, ({ row }) => row.maxRamAt,
-  ({ row }) => row.maxDisk, ({ row }) => row.maxDiskAt,
+  ({ row }) => Number(row.cpu),
+  ({ row }) => Number(row.ram),
+  ({ row }) => Number(row.disk),
+  ({ row }) => row.maxCpu,
+  ({ row }) => row.maxCpuAt,
+  ({ row }) => row.maxRam,
+  ({ row }) => row.maxRamAt,
+  ({ row }) => row.maxDisk,
+  ({ row }) => row.maxDiskAt,
   ({ row }) => row.messages,
 ];
 
 const writeRows = async (
-  sql: Duckdb, localFile: string, rows: readonly KeyedRow[], metadata: Record<string, string>,
+  sql: Duckdb,
+  localFile: string,
+  rows: readonly KeyedRow[],
+  metadata: Record<string, string>,
 ): Promise<void> => {
   await sql.run(`CREATE TEMP TABLE rows (${rowTypes('DOUBLE')})`);
-  await sql.append('rows', [rows.map((keyed) => keyed.service),
-    ...numbersOf.map((numberOf) => Float64Array.from(rows, numberOf))], rows.length);
-  const wide = rows.filter(({ row }) => needsExactSums(row))
+  await sql.append(
+    'rows',
+    [rows.map((keyed) => keyed.service), ...numbersOf.map((numberOf) => Float64Array.from(rows, numberOf))],
+    rows.length,
+  );
+  const wide = rows
+    .filter(({ row }) => needsExactSums(row))
     .map(({ service, minute, row }) => ({ ...row, service, minute }));
   const type = messageType(rows.reduce((max, { row }) => Math.max(max, row.messages), 0));
-  await sql.run(...copyToParquet(projectRows('(FROM rows ORDER BY service, minute)', type), viewFormat, localFile, {
-    ...metadata,
-    ...wide.length > 0 && { [exactSumsKey]: formatExactSums(wide, Object.hasOwn(metadata, 'service')) },
-  }));
+  await sql.run(
+    ...copyToParquet(projectRows('(FROM rows ORDER BY service, minute)', type), viewFormat, localFile, {
+      ...metadata,
+      ...(wide.length > 0 && { [exactSumsKey]: formatExactSums(wide, Object.hasOwn(metadata, 'service')) }),
+    }),
+  );
   await sql.run('DROP TABLE rows');
 };
 
@@ -52,33 +77,68 @@ const readRows = async (sql: Duckdb, localFile: string, singleService: boolean):
   const view = 'read_parquet($files, hive_partitioning = false)';
   const select = restoreRows(view, 'DOUBLE', singleService ? '' : 'service');
   const { length, numbers, texts } = await sql.columns(select, files);
-  const [minute, cpu, ram, disk, maxCpu, maxCpuAt, maxRam, maxRamAt, maxDisk, maxDiskAt, messages] =
-    (singleService ? numbers : numbers.slice(1)) as Eleven;
+  const [minute, cpu, ram, disk, maxCpu, maxCpuAt, maxRam, maxRamAt, maxDisk, maxDiskAt, messages] = (
+    singleService ? numbers : numbers.slice(1)
+  ) as Eleven;
   const services = texts[0] as readonly string[];
   const wide = new Map<number, MinuteRow>();
   const columns: RowColumns = {
-    length, ...!singleService && { services }, minute, cpu, ram, disk,
-    maxCpu, maxCpuAt, maxRam, maxRamAt, maxDisk, maxDiskAt, messages, wide,
+    length,
+    ...(!singleService && { services }),
+    minute,
+    cpu,
+    ram,
+    disk,
+    maxCpu,
+    maxCpuAt,
+    maxRam,
+    maxRamAt,
+    maxDisk,
+    maxDiskAt,
+    messages,
+    wide,
   };
   if (anyFrom(exactBelow, cpu) || anyFrom(exactBelow, ram) || anyFrom(exactBelow, disk)) {
     const found = await sql.rows(`${parquetMetadata} WHERE decode(key) = $key`, { ...files, key: exactSumsKey });
-    putExactSums(columns, wide, found.map(({ value }) => String(value)), localFile);
+    putExactSums(
+      columns,
+      wide,
+      found.map(({ value }) => String(value)),
+      localFile,
+    );
   }
   return columns;
 };
 
-type Eleven = [Float64Array, Float64Array, Float64Array, Float64Array, Float64Array, Float64Array, Float64Array,
-  Float64Array, Float64Array, Float64Array, Float64Array];
+type Eleven = [
+  Float64Array,
+  Float64Array,
+  Float64Array,
+  Float64Array,
+  Float64Array,
+  Float64Array,
+  Float64Array,
+  Float64Array,
+  Float64Array,
+  Float64Array,
+  Float64Array,
+];
 
 const anyFrom = (limit: number, sums: Float64Array): boolean => sums.some((sum) => sum >= limit);
 
 /** @throws PromiseError when a row's sum is too large for a double and the file does not name it exactly. */
 const putExactSums = (
-  columns: RowColumns, wide: Map<number, MinuteRow>, found: readonly string[], localFile: string,
+  columns: RowColumns,
+  wide: Map<number, MinuteRow>,
+  found: readonly string[],
+  localFile: string,
 ): void => {
   const keyOf = (service: string, minute: number) => `${minute} ${service}`;
-  const exact = new Map(found.flatMap((text) => parseExactSums(text, ''))
-    .map((sums) => [keyOf(columns.services === undefined ? '' : sums.service, sums.minute), sums]));
+  const exact = new Map(
+    found
+      .flatMap((text) => parseExactSums(text, ''))
+      .map((sums) => [keyOf(columns.services === undefined ? '' : sums.service, sums.minute), sums]),
+  );
   for (let i = 0; i < columns.length; i++) {
     const sum = Math.max(columns.cpu[i] as number, columns.ram[i] as number, columns.disk[i] as number);
     if (sum < exactBelow) continue;
@@ -95,9 +155,14 @@ const putExactSums = (
 };
 
 const exactRow = (columns: RowColumns, i: number, { cpu, ram, disk }: ExactSums): MinuteRow => ({
-  cpu, ram, disk,
-  maxCpu: columns.maxCpu[i] as number, maxCpuAt: columns.maxCpuAt[i] as number,
-  maxRam: columns.maxRam[i] as number, maxRamAt: columns.maxRamAt[i] as number,
-  maxDisk: columns.maxDisk[i] as number, maxDiskAt: columns.maxDiskAt[i] as number,
+  cpu,
+  ram,
+  disk,
+  maxCpu: columns.maxCpu[i] as number,
+  maxCpuAt: columns.maxCpuAt[i] as number,
+  maxRam: columns.maxRam[i] as number,
+  maxRamAt: columns.maxRamAt[i] as number,
+  maxDisk: columns.maxDisk[i] as number,
+  maxDiskAt: columns.maxDiskAt[i] as number,
   messages: columns.messages[i] as number,
 });
