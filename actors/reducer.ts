@@ -14,11 +14,10 @@
 import { createHash, randomUUID } from 'node:crypto';
 import { readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { FileExistsError, PromiseError } from '../infra/errors.js';
+import { FileExistsError } from '../infra/errors.js';
 import type { Sql } from '../infra/sql/sql.js';
 import type { Storage } from '../infra/storage/storage.js';
-import { exactBelow, type ExactSums, exactSumsKey, formatExactSums, parseExactSums } from '../protocol/exact-sums.js';
-import { groupBy } from '../protocol/group-by.js';
+import { type ExactSums, exactSumsKey, formatExactSums } from '../protocol/exact-sums.js';
 import type {
   Manifest,
   MonthFile,
@@ -26,20 +25,9 @@ import type {
   ServicesAssigned,
   ServicesReduced,
 } from '../protocol/messages/batch.js';
-import {
-  copyToParquet,
-  mergeRows,
-  messageType,
-  parquetMetadata,
-  projectRows,
-  restoreRows,
-  rowColumns,
-  rowTypes,
-  timeStamp,
-  viewFormat,
-} from '../protocol/minute-row-sql.js';
+import { copyToParquet, messageType, viewFormat } from '../protocol/minute-row-sql.js';
 import { encodeName, serviceBucket } from '../protocol/name-code.js';
-import { parseSum } from '../protocol/units.js';
+import { exactSumsOf, fromInputs, makeView, type TouchedMonth } from './reducer/month-view.js';
 
 export interface ReducerEnvironment {
   readonly storage: Storage;
@@ -68,14 +56,6 @@ export const reduceServices = async (task: ServicesAssigned, env: ReducerEnviron
   return await reportThere(task, storage);
 };
 
-/** One month of one service that has to be written. `rows`: about how many it will have. */
-interface TouchedMonth {
-  readonly service: string;
-  readonly month: string;
-  readonly rows: number;
-  readonly base?: MonthFile;
-}
-
 const keyOf = ({ service, month }: { service: string; month: string }): string => `${month} ${service}`;
 
 const byServiceAndMonth = (a: { service: string; month: string }, b: { service: string; month: string }): number =>
@@ -90,8 +70,6 @@ const baseFiles = async (task: ServicesAssigned, storage: Storage): Promise<Mont
   const manifest = JSON.parse(await readFile(await storage.local(path, { bytes, sha256 }), 'utf8')) as Manifest; // R3
   return manifest.files.filter(({ service }) => serviceBucket(service, task.buckets) === task.task);
 };
-
-const fromInputs = 'read_parquet($inputs, hive_partitioning = false)';
 
 /** The months of the task's services that got new rows, and how many. */
 const newMonths = async (task: ServicesAssigned, sql: Sql, inputs: readonly string[]): Promise<TouchedMonth[]> => {
@@ -226,133 +204,6 @@ const adoptMonth = async (
   const { existed: _, ...file } = await storage.adopt(localFile, path); // R4
   return { service, month, ...file, rows, msg_num };
 };
-
-/**
- * Makes the table `view`: the public columns of the group's months, with `i`, the index of their month; sorted. A row
- * of the base that got nothing new goes through as it is; only the others are taken apart and merged (R1).
- */
-const makeView = async (
-  task: ServicesAssigned,
-  { storage, sql }: ReducerEnvironment,
-  inputs: readonly string[],
-  group: readonly TouchedMonth[],
-): Promise<void> => {
-  const monthColumns = { i: 'BIGINT', service: 'VARCHAR', month: 'VARCHAR', since: 'BIGINT', before: 'BIGINT' };
-  await createTable(
-    sql,
-    'months',
-    monthColumns,
-    group.map(({ service, month }, i) => ({
-      i,
-      service,
-      month,
-      since: monthStart(month, 0),
-      before: monthStart(month, 1),
-    })),
-  );
-  const columns = rowColumns.join(', ');
-  await sql.run(`CREATE OR REPLACE TEMP TABLE fresh (i BIGINT, ${rowTypes('BIGINT')})`);
-  if (inputs.length > 0) {
-    await sql.run(
-      `INSERT INTO fresh SELECT i, ${columns} FROM ${fromInputs} JOIN months USING (service)
-      WHERE minute >= since AND minute < before`,
-      { inputs },
-    );
-  }
-  const base = group.flatMap((month) => month.base ?? []);
-  const files: string[] = [];
-  for (const { path, bytes, sha256 } of base) files.push(await storage.local(path, { bytes, sha256 })); // R3
-  await createExact(sql, files, base);
-  const merged = (rows: string) => projectRows(`(${mergeRows(rows, ['i'])})`, 'BIGINT', ['i']);
-  const make = (rows: string, parameters = {}) =>
-    sql.run(`CREATE OR REPLACE TEMP TABLE view AS FROM (${rows}) ORDER BY i, time_stamp`, parameters);
-  if (files.length === 0) return await make(merged('fresh'));
-  await createTable(
-    sql,
-    'recomputed',
-    { date: 'VARCHAR' },
-    (task.dates === 'all' ? [] : task.dates).map((date) => ({ date })),
-  );
-  await sql.run(`CREATE OR REPLACE TEMP TABLE touched AS
-    SELECT DISTINCT service, ${timeStamp('minute')} AS time_stamp FROM fresh`);
-  const kept = `read_parquet($files, hive_partitioning = false, union_by_name = true)
-    WHERE left(time_stamp, 10) NOT IN (FROM recomputed)`;
-  await sql.run(
-    `INSERT INTO fresh SELECT i, ${columns.replaceAll(/\b(cpu|ram|disk)\b/g, 'coalesce(exact.$1, old.$1)')}
-    FROM (${restoreRows(`(FROM (FROM ${kept}) SEMI JOIN touched USING (service, time_stamp))`)}) AS old
-    LEFT JOIN exact USING (service, minute) JOIN months USING (service)
-    WHERE minute >= since AND minute < before`,
-    { files },
-  );
-  await make(
-    `${merged('fresh')} UNION ALL SELECT old.*, i
-    FROM (FROM (FROM ${kept}) ANTI JOIN touched USING (service, time_stamp)) AS old
-    JOIN months ON old.service = months.service AND left(old.time_stamp, 7) = month`,
-    { files },
-  );
-};
-
-const monthStart = (month: string, later: number): number =>
-  Date.UTC(Number(month.slice(0, 4)), Number(month.slice(5)) - 1 + later);
-
-/** Makes the table `exact`: the base's sums that are past what a double gives back. */
-const createExact = async (sql: Sql, files: readonly string[], base: readonly MonthFile[]): Promise<void> => {
-  // Only a file with so many records can have one.
-  const large = files.filter((_, i) => (base[i] as MonthFile).msg_num * readingMax >= exactBelow);
-  const services = new Map(files.map((file, i) => [file, (base[i] as MonthFile).service]));
-  const noted = large.length === 0 ? [] : await sql.rows(parquetMetadata, { files: large });
-  const exact = noted
-    .filter(({ key }) => key === exactSumsKey)
-    .flatMap(({ file, value }) => parseExactSums(String(value), services.get(String(file)) ?? ''));
-  const columns = { service: 'VARCHAR', minute: 'BIGINT', cpu: 'BIGINT', ram: 'BIGINT', disk: 'BIGINT' };
-  await createTable(
-    sql,
-    'exact',
-    columns,
-    exact.map((sums) => ({ ...sums, cpu: String(sums.cpu), ram: String(sums.ram), disk: String(sums.disk) })),
-  );
-};
-
-/** The largest reading, in millionths. */
-const readingMax = 10_000 * 1_000_000;
-
-/** The exact sums of the rows of `view` that need them, by month: of merged rows their own, of others the base's. */
-const exactSumsOf = async (sql: Sql, group: readonly TouchedMonth[]): Promise<Map<number, ExactSums[]>> => {
-  const wide = await sql.rows(`WITH wide AS (SELECT i, service, time_stamp FROM view
-      WHERE greatest(cpu, ram, disk) >= ${exactBelow / 1_000_000}),
-    merged AS (FROM (${mergeRows('(FROM fresh SEMI JOIN (SELECT service, i FROM wide) USING (service, i))', ['i'])})),
-    sums AS (SELECT service, minute, cpu, ram, disk FROM merged
-      UNION ALL SELECT * FROM exact ANTI JOIN merged USING (service, minute))
-    SELECT i, minute, cpu::VARCHAR AS cpu, ram::VARCHAR AS ram, disk::VARCHAR AS disk FROM wide
-    LEFT JOIN (SELECT *, ${timeStamp('minute')} AS time_stamp FROM sums) USING (service, time_stamp)
-    ORDER BY i, minute`);
-  if (wide.some(({ minute }) => minute === null)) {
-    throw new PromiseError('a file of the base lacks exact_sums that it needs');
-  }
-  return groupBy(
-    wide.map(({ i, minute, cpu, ram, disk }) => ({
-      i: Number(i),
-      service: (group[Number(i)] as TouchedMonth).service,
-      minute: Number(minute),
-      cpu: parseSum(String(cpu)),
-      ram: parseSum(String(ram)),
-      disk: parseSum(String(disk)),
-    })),
-    ({ i }) => i,
-  );
-};
-
-const createTable = (
-  sql: Sql,
-  name: string,
-  columns: Record<string, string>,
-  rows: readonly Record<string, string | number>[],
-): Promise<void> =>
-  sql.run(
-    `CREATE OR REPLACE TEMP TABLE ${name} AS SELECT unnest(from_json($rows, '[${JSON.stringify(columns)}]'),
-    recursive := true)`,
-    { rows: JSON.stringify(rows) },
-  );
 
 /** What is under the task's name. */
 const reportThere = async (task: ServicesAssigned, storage: Storage): Promise<ServicesReduced> => {
