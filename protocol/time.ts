@@ -41,12 +41,19 @@ export const dateOf = (ms: number): string => dateOfDay(Math.floor(ms / dayMs));
 /** The UTC month: '2026-11'. */
 export const monthOf = (ms: number): string => dateOf(ms).slice(0, -3);
 
+// Likewise the minute: a row's peaks lie in the row's own minute.
+let writtenMinute = Number.NaN;
+let writtenTime = '';
+
 const formatSeconds = (ms: number): string => {
-  const day = Math.floor(ms / dayMs);
-  const seconds = Math.floor((ms - day * dayMs) / secondMs);
-  const hour = Math.floor(seconds / 3600);
-  const minute = Math.floor(seconds / 60) % 60;
-  return `${dateOfDay(day)}T${twoDigits[hour]}:${twoDigits[minute]}:${twoDigits[seconds % 60]}`;
+  const minute = Math.floor(ms / minuteMs);
+  if (minute !== writtenMinute) {
+    const day = Math.floor(ms / dayMs);
+    const minutes = minute - (day * dayMs) / minuteMs;
+    writtenTime = `${dateOfDay(day)}T${twoDigits[Math.floor(minutes / 60)]}:${twoDigits[minutes % 60]}:`;
+    writtenMinute = minute;
+  }
+  return writtenTime + twoDigits[Math.floor((ms - minute * minuteMs) / secondMs)];
 };
 
 /** '2026-11-23T10:15:00Z'. */

@@ -1,20 +1,19 @@
 /**
- * From a question to its answer: real-time and batch rows merged, by minute, hour, day or range, as JSON in chunks.
+ * From a question to its answer: real-time and batch rows merged, by minute, hour, day or range, in chunks.
  *
  * M1  Every chunk is of the one position at which the snapshot was taken.
  */
 import { FileMissingError } from '../../infra/errors.js';
 import type { RowColumns } from '../../infra/sql/sql.js';
-import { chunkBytesMax } from '../../protocol/messages/chunks.js';
 import type { MonthFile } from '../../protocol/messages/batch.js';
 import type { Terms } from '../../protocol/messages/view.js';
 import { emptyRow, mergeInto, type MinuteRow } from '../../protocol/minute-row.js';
 import { formatMinute } from '../../protocol/time.js';
+import { answerWriter, type AnswerWriter } from './answer-writer.js';
 import { monthsBetween, monthSpan } from './batch-view.js';
 import { lowerBound, readColumnsRow } from './columns.js';
 import type { Grain, MonthCache } from './month-cache.js';
 import type { Question } from './question.js';
-import { columnsWriter, tuplesWriter, type WriteRow } from './row-text.js';
 import { type Snapshot, takeSnapshot } from './snapshot.js';
 import { Steps } from './steps.js';
 import type { View } from './view.js';
@@ -26,7 +25,7 @@ const triesMax = 5;
 const rowsBetweenYields = 20_000;
 
 /** The bodies of the answer's chunks, in order; all of one position. @throws PromiseError when a file is not what was named */
-export const answerQuestion = async (view: View, months: MonthCache, question: Question): Promise<string[]> => {
+export const answerQuestion = async (view: View, months: MonthCache, question: Question): Promise<(string | Uint8Array)[]> => {
   for (let tries = 1; ; tries++) {
     const snapshot = takeSnapshot(view, question);
     try {
@@ -37,27 +36,25 @@ export const answerQuestion = async (view: View, months: MonthCache, question: Q
   }
 };
 
-const answerSnapshot = async (snapshot: Snapshot, months: MonthCache): Promise<string[]> => {
+const answerSnapshot = async (snapshot: Snapshot, months: MonthCache): Promise<(string | Uint8Array)[]> => {
   const { question } = snapshot;
-  const groups = new RowGroups();
+  const writer = answerWriter(question.shape);
   const steps = new Steps(question);
   let yieldAt = rowsBetweenYields;
   for (const service of snapshot.services) {
     const sources = await batchSources(snapshot, months, service, steps);
-    const write = question.shape === 'tuples' ? tuplesWriter(service) : columnsWriter(service);
     const realtime = snapshot.realtime.get(service) ?? new Map<number, MinuteRow>();
-    const charactersToBytes = Buffer.byteLength(service) - service.length;
-    const emit = (text: string): void => groups.add(text, charactersToBytes);
-    if (question.step === 'minute') mergeMinutes(sources, realtime, question, write, emit);
-    else mergeSteps(sources, realtime, question, steps, write, emit);
-    if (groups.rows >= yieldAt) {
-      yieldAt = groups.rows + rowsBetweenYields;
+    writer.service(service);
+    if (question.step === 'minute') mergeMinutes(sources, realtime, question, writer);
+    else mergeSteps(sources, realtime, question, steps, writer);
+    if (writer.rows >= yieldAt) {
+      yieldAt = writer.rows + rowsBetweenYields;
       await new Promise(setImmediate);
     }
   }
   const newest = await newestOf(snapshot, months);
   const terms: Terms = { ...snapshot.terms, newest: newest === undefined ? null : formatMinute(newest) };
-  return groups.bodies(terms);
+  return writer.bodies(terms);
 };
 
 /** The columns of a service's months in the range, in order. */
@@ -73,7 +70,7 @@ const batchSources = async ({ batch, question }: Snapshot, months: MonthCache, s
 
 /** Batch and real-time rows side by side in order of time; a minute that both have is merged. */
 const mergeMinutes = (
-  sources: readonly RowColumns[], realtime: ReadonlyMap<number, MinuteRow>, { from, to }: Question, write: WriteRow, emit: (text: string) => void,
+  sources: readonly RowColumns[], realtime: ReadonlyMap<number, MinuteRow>, { from, to }: Question, writer: AnswerWriter,
 ): void => {
   const minutes = [...realtime.keys()].sort((a, b) => a - b);
   const scratch = emptyRow();
@@ -83,23 +80,22 @@ const mergeMinutes = (
     for (let i = lowerBound(columns, from); i < end; i++) {
       const minute = columns.minute[i] as number;
       for (; next < minutes.length && (minutes[next] as number) < minute; next++) {
-        emit(write(minutes[next] as number, realtime.get(minutes[next] as number) as MinuteRow));
+        writer.row(minutes[next] as number, realtime.get(minutes[next] as number) as MinuteRow);
       }
       readColumnsRow(columns, i, scratch);
       if (minutes[next] === minute) {
         mergeInto(scratch, realtime.get(minute) as MinuteRow);
         next += 1;
       }
-      emit(write(minute, scratch));
+      writer.row(minute, scratch);
     }
   }
-  for (; next < minutes.length; next++) emit(write(minutes[next] as number, realtime.get(minutes[next] as number) as MinuteRow));
+  for (; next < minutes.length; next++) writer.row(minutes[next] as number, realtime.get(minutes[next] as number) as MinuteRow);
 };
 
 /** Sums by step: the real-time rows are summed already, the batch's come to them. */
 const mergeSteps = (
-  sources: readonly RowColumns[], realtime: Map<number, MinuteRow>, { from, to }: Question, steps: Steps, write: WriteRow,
-  emit: (text: string) => void,
+  sources: readonly RowColumns[], realtime: Map<number, MinuteRow>, { from, to }: Question, steps: Steps, writer: AnswerWriter,
 ): void => {
   const scratch = emptyRow();
   for (const columns of sources) {
@@ -118,7 +114,7 @@ const mergeSteps = (
       mergeInto(sum, scratch);
     }
   }
-  for (const start of [...realtime.keys()].sort((a, b) => a - b)) emit(write(start, realtime.get(start) as MinuteRow));
+  for (const start of [...realtime.keys()].sort((a, b) => a - b)) writer.row(start, realtime.get(start) as MinuteRow);
 };
 
 /** The newest minute of the services asked for. A file is read for it only if it may hold a newer one than is known. */
@@ -137,28 +133,3 @@ const newestOf = async ({ batch, question, newestRealtime }: Snapshot, months: M
   }
   return newest === Number.NEGATIVE_INFINITY ? undefined : newest;
 };
-
-/** Rows in groups whose JSON stays below a chunk's bound. */
-class RowGroups {
-  rows = 0;
-  readonly #groups: string[] = [];
-  #text = '';
-  #bytes = 0;
-
-  add(text: string, moreBytes: number): void {
-    const bytes = text.length + moreBytes + 1;
-    if (this.#bytes + bytes > chunkBytesMax - 16_384 && this.#bytes > 0) {
-      this.#groups.push(this.#text);
-      this.#text = '';
-      this.#bytes = 0;
-    }
-    this.#text += this.#bytes === 0 ? text : `,${text}`;
-    this.#bytes += bytes;
-    this.rows += 1;
-  }
-
-  bodies(terms: Terms): string[] {
-    const end = `],"terms":${JSON.stringify(terms)}}`;
-    return [...this.#groups, this.#text].map((rows) => `{"rows":[${rows}${end}`);
-  }
-}

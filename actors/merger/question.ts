@@ -14,7 +14,7 @@ export interface Question {
   readonly zone: string;
   readonly after: Position;
   readonly waitMs: number;
-  readonly shape: 'columns' | 'tuples';
+  readonly shape: 'columns' | 'tuples' | 'blocks';
 }
 
 export const defaultWaitMs = 10_000;

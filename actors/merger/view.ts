@@ -65,6 +65,11 @@ export interface View {
   /** Proved, and not taken over yet. */
   proved: { readonly batch: string; readonly manifest: Manifest } | null;
   readonly changes: Changes;
+  /**
+   * At the start: a position of a view.updated that is some seconds older than the newest (whoever published that may have
+   * died between two services). What changed below it was published then.
+   */
+  readonly published: Position;
 }
 
 /** A record of a minute that begins before this was late: its minute was over when the batch was asked for. */
@@ -74,7 +79,7 @@ const lateBeforeOf = (batch: { requestedAt: number } | null): number =>
 const emptyRows = (lateBefore: number): StoredRows => ({ rows: new RowTable(lateBefore), refused: new Map() });
 
 /** Begins at the newest proved batch (S5), or at nothing. */
-export const createView = (partitions: number, manifest: Manifest | null): View => {
+export const createView = (partitions: number, manifest: Manifest | null, published: Position = []): View => {
   const batch = manifest === null ? null : toBatchView(manifest);
   const lateBefore = lateBeforeOf(batch);
   return {
@@ -83,6 +88,7 @@ export const createView = (partitions: number, manifest: Manifest | null): View 
     upper: null,
     proved: null,
     changes: new Changes(),
+    published,
     partitions: (batch?.cut ?? zeroPosition(partitions)).map((from, p) => ({
       storedTo: from,
       chain: [openPart(from, lateBefore)],
@@ -118,8 +124,9 @@ export const applyUpdate = (view: View, update: RealtimeUpdated): Outcome => {
   if (update.from < partition.storedTo && update.to <= partition.storedTo) return 'ignored';
   const lateBefore = lateBeforeOf(view.batch);
   const toBefore = lastOf(partition.chain).to;
+  const isNew = update.to > (view.published[update.partition] ?? 0);
   const outcome = followUpdate(partition.chain, update, {
-    lateBefore, mayGoBack: false, changed: (service, minute) => view.changes.add(service, minute),
+    lateBefore, mayGoBack: false, changed: (service, minute) => { if (isNew) view.changes.add(service, minute); },
   });
   const besideOutcome = followBeside(partition, update, lateBefore);
   const besideTo = partition.beside === null ? 0 : lastOf(partition.beside.chain).to;
@@ -159,7 +166,8 @@ const overtake = (view: View, partition: PartitionView): void => {
 /** A stored part joins the rows that answers come from, and the upper half of a batch that is under way. */
 const addStored = (view: View, partition: PartitionView, part: PartStored, rows: PendingPart['rows']): void => {
   if (rows !== null) mergeRows(view.live.rows, rows);
-  if (rows !== null && !(rows instanceof RowTable)) markAll(view.changes, rows);
+  const isNew = part.to > (view.published[part.partition] ?? 0);
+  if (isNew && rows !== null && !(rows instanceof RowTable)) markAll(view.changes, rows);
   addRefused(view.live.refused, part.refused);
   setMissing(partition.missing, part.missing);
   partition.parts.push(part);

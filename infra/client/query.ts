@@ -2,11 +2,12 @@
  * Asks the merged view: one question, one answer of one position, put together from its chunks.
  */
 import { formatChunk, parseChunk, chunkHeader } from '../../protocol/messages/chunks.js';
-import type { ViewRow } from '../../protocol/minute-row.js';
-import type { RowTuple } from '../../protocol/messages/row-tuple.js';
-import type { Step, Terms, ViewAnswer, ViewAsked, ViewRefused } from '../../protocol/messages/view.js';
+import { eachBlockRow } from '../../protocol/messages/row-blocks.js';
+import { type RowTuple, toTuple } from '../../protocol/messages/row-tuple.js';
+import { type MinuteRow, toViewRow, type ViewRow } from '../../protocol/minute-row.js';
+import type { Step, Terms, ViewAsked, ViewRefused } from '../../protocol/messages/view.js';
 import type { Position } from '../../protocol/range.js';
-import type { Bus, PlainMessage } from '../bus/bus.js';
+import type { Bus } from '../bus/bus.js';
 import { OutOfReachError, PromiseError, RetryableError, UsageError } from '../errors.js';
 
 /** Rows of [from, to), half-open in time. */
@@ -40,7 +41,8 @@ const waitMsDefault = 10_000;
 /** A chunk that does not come within this fails the answer. */
 const chunkWaitMs = 5_000;
 
-const toAsked = (options: QueryOptions, shape: 'columns' | 'tuples'): ViewAsked => ({
+const toAsked = (options: QueryOptions): ViewAsked => ({
+  shape: 'blocks',
   from: options.from,
   to: options.to,
   ...(options.services === undefined ? {} : { services: [...options.services] }),
@@ -48,7 +50,6 @@ const toAsked = (options: QueryOptions, shape: 'columns' | 'tuples'): ViewAsked 
   ...(options.zone === undefined ? {} : { zone: options.zone }),
   ...(options.after === undefined ? {} : { after: [...options.after] }),
   ...(options.waitMs === undefined ? {} : { waitMs: options.waitMs }),
-  ...(shape === 'columns' ? {} : { shape }),
 });
 
 /** What a refusal means for who asked. */
@@ -71,14 +72,18 @@ const within = async <T>(promise: Promise<T>, waitMs: number, what: () => string
   }
 };
 
-const read = (message: PlainMessage): ViewAnswer | ViewRefused =>
-  JSON.parse(Buffer.from(message.body.buffer, message.body.byteOffset, message.body.byteLength).toString('utf8')) as ViewAnswer | ViewRefused;
+/** A refusal is JSON that begins with it; an answer's head begins with its terms. */
+const readRefusal = (body: Uint8Array): ViewRefused | undefined => {
+  const text = Buffer.from(body.buffer, body.byteOffset, body.byteLength);
+  return text.subarray(0, 9).toString('latin1') === '{"error":' ? (JSON.parse(text.toString('utf8')) as ViewRefused) : undefined;
+};
+
+type Visit = (service: string, minute: number, row: MinuteRow) => void;
 
 /** @throws UsageError, OutOfReachError (nobody answers, `after` not reached in time, a chunk is missing), PromiseError */
-const askView = async (bus: Bus, asked: ViewAsked): Promise<{ rows: unknown[]; terms: Terms }> => {
+const askView = async (bus: Bus, asked: ViewAsked, visit: Visit): Promise<Terms> => {
   const firstWaitMs = (asked.waitMs ?? waitMsDefault) + chunkWaitMs;
   const messages = bus.ask('view.asked', JSON.stringify(asked), { timeoutMs: firstWaitMs })[Symbol.asyncIterator]();
-  let rows: unknown[] = [];
   let expected = 0;
   let isWhole = false;
   try {
@@ -86,15 +91,15 @@ const askView = async (bus: Bus, asked: ViewAsked): Promise<{ rows: unknown[]; t
       const next = await within(messages.next(), expected === 0 ? firstWaitMs : chunkWaitMs,
         () => (expected === 0 ? 'no answer' : `chunk ${expected + 1} of the answer did not come`));
       if (next.done === true) throw new OutOfReachError('view.asked: the answer broke off');
-      const answer = read(next.value);
-      if ('error' in answer) throw toError(answer);
+      const refusal = readRefusal(next.value.body);
+      if (refusal !== undefined) throw toError(refusal);
       const chunk = parseChunk(next.value.header(chunkHeader) ?? formatChunk(0, 1));
       if (chunk?.index !== expected) throw new OutOfReachError(`view.asked: chunk ${expected + 1} of the answer is missing`);
-      rows = expected === 0 ? answer.rows : concatenate(rows, answer.rows);
+      const { terms } = eachBlockRow(next.value.body, visit);
       expected += 1;
       if (expected === chunk.total) {
         isWhole = true;
-        return { rows, terms: answer.terms };
+        return terms;
       }
     }
   } finally {
@@ -104,15 +109,16 @@ const askView = async (bus: Bus, asked: ViewAsked): Promise<{ rows: unknown[]; t
   }
 };
 
-const concatenate = (rows: unknown[], more: readonly unknown[]): unknown[] => {
-  for (const row of more) rows.push(row);
-  return rows;
+/** @throws UsageError, OutOfReachError, PromiseError */
+export const queryView = async (bus: Bus, options: QueryOptions): Promise<Answer> => {
+  const rows: ViewRow[] = [];
+  const terms = await askView(bus, toAsked(options), (service, start, row) => rows.push(toViewRow(service, start, row)));
+  return { rows, terms };
 };
 
 /** @throws UsageError, OutOfReachError, PromiseError */
-export const queryView = async (bus: Bus, options: QueryOptions): Promise<Answer> =>
-  await askView(bus, toAsked(options, 'columns')) as Answer;
-
-/** @throws UsageError, OutOfReachError, PromiseError */
-export const queryExact = async (bus: Bus, options: QueryOptions): Promise<ExactAnswer> =>
-  await askView(bus, toAsked(options, 'tuples')) as ExactAnswer;
+export const queryExact = async (bus: Bus, options: QueryOptions): Promise<ExactAnswer> => {
+  const rows: RowTuple[] = [];
+  const terms = await askView(bus, toAsked(options), (service, start, row) => rows.push(toTuple(service, start, row)));
+  return { rows, terms };
+};

@@ -19,8 +19,8 @@ export const ViewAsked = Type.Object({
   after: Type.Optional(PositionShape),
   /** How long `after` may take, ms. */
   waitMs: Type.Optional(Count),
-  /** "tuples": exact sums, as row-tuple.ts has them, instead of the twelve columns. */
-  shape: Type.Optional(Type.Union([Type.Literal('columns'), Type.Literal('tuples')])),
+  /** "tuples": exact sums, as row-tuple.ts has them, instead of the twelve columns; "blocks": as row-blocks.ts has them. */
+  shape: Type.Optional(Type.Union([Type.Literal('columns'), Type.Literal('tuples'), Type.Literal('blocks')])),
 });
 export type ViewAsked = Type.Static<typeof ViewAsked>;
 

@@ -6,21 +6,16 @@ import type { Bus } from '../../infra/bus/bus.js';
 import { openBus } from '../../infra/bus/nats.js';
 import { openDuckdb } from '../../infra/sql/duckdb.js';
 import { viewFiles } from '../../infra/sql/view-files.js';
-import { toTuple } from '../../protocol/messages/row-tuple.js';
-import { addRecord, emptyRow, toViewRow } from '../../protocol/minute-row.js';
+import { toViewRow } from '../../protocol/minute-row.js';
 import { register } from '../../scripts/commands/query.js';
 import { parsePosition } from '../../scripts/position-option.js';
 import { runProgram } from '../../scripts/program.js';
 import { formatCsv, formatTable, formatTerms } from '../../scripts/view-formats.js';
+import { blocksOf, oneRow } from '../infra/client/stand-in.js';
 import { startNats, temporaryFolder } from '../servers.js';
 
-const minute = Date.UTC(2026, 10, 23, 10, 15);
-const rows = ['=cmd()', 'a,"b"'].map((service) => {
-  const row = emptyRow();
-  addRecord(row, minute + 1, 12_345_678, 2, 3);
-  return { service, minute, row };
-});
-const viewRows = rows.map(({ service, row }) => toViewRow(service, minute, row));
+const rows = ['=cmd()', 'a,"b"'].map(oneRow);
+const viewRows = rows.map(({ service, minute, row }) => toViewRow(service, minute, row));
 const terms = { batch: '000042', cut: [1, 2], position: [3, 4], newest: '2026-11-23T10:15:00Z', missing: 1, refused: 2, late: 3 };
 
 /** Runs the command line. @returns its exit code and what it wrote. */
@@ -41,9 +36,9 @@ const answering = async (t: Test): Promise<{ url: string; bus: Bus }> => {
   const { url } = await startNats(t);
   const bus = await openBus({ nats: url }, 'a stand-in');
   bus.hear('view.asked', (message) => {
-    const asked = JSON.parse(Buffer.from(message.body).toString('utf8')) as { shape?: string; after?: number[] };
+    const asked = JSON.parse(Buffer.from(message.body).toString('utf8')) as { after?: number[] };
     if ((asked.after?.[0] ?? 0) > 3) message.respond(JSON.stringify({ error: 'not there yet', code: 'E_OUT_OF_REACH' }));
-    else message.respond(JSON.stringify({ rows: asked.shape === 'tuples' ? rows.map((row) => toTuple(row.service, row.minute, row.row)) : viewRows, terms }));
+    else message.respond(blocksOf(rows, terms));
   });
   await bus.flush();
   t.teardown(() => bus.close());

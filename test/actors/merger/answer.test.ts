@@ -8,6 +8,7 @@ import { updateOf } from '../../../actors/merger/updated-rows.js';
 import { applyPart, applyUpdate, createView, type View } from '../../../actors/merger/view.js';
 import { chunkBytesMax } from '../../../protocol/messages/chunks.js';
 import { readViewAnswer, readViewUpdated } from '../../../protocol/messages/readers.js';
+import { eachBlockRow } from '../../../protocol/messages/row-blocks.js';
 import { fromTuple, type RowTuple, toTuple } from '../../../protocol/messages/row-tuple.js';
 import { type Step, steps, type Terms } from '../../../protocol/messages/view.js';
 import { addRecord, emptyRow, type KeyedRow, minuteMs, toViewRow } from '../../../protocol/minute-row.js';
@@ -33,8 +34,16 @@ const build = (readings: readonly Reading[]): { view: View; months: MonthCache }
 
 const ask = async ({ view, months }: { view: View; months: MonthCache }, asked: Parameters<typeof readQuestion>[0]) => {
   const bodies = await answerQuestion(view, months, readQuestion(asked, Date.UTC(2026, 10, 23)));
-  const chunks = bodies.map(readViewAnswer);
+  const chunks = bodies.map((body) => readViewAnswer(body));
   return { bodies, rows: chunks.flatMap(({ rows }) => rows), terms: chunks.at(-1)?.terms as Terms };
+};
+
+/** The same question as the client library puts it. */
+const askBlocks = async ({ view, months }: { view: View; months: MonthCache }, asked: Parameters<typeof readQuestion>[0]) => {
+  const rows: RowTuple[] = [];
+  const bodies = await answerQuestion(view, months, readQuestion({ ...asked, shape: 'blocks' }, Date.UTC(2026, 10, 23)));
+  const heads = bodies.map((body) => eachBlockRow(body as Uint8Array, (service, minute, row) => rows.push(toTuple(service, minute, row))));
+  return { bodies, rows, terms: heads.at(-1)?.terms as Terms };
 };
 
 /** By brute force, from the readings. */
@@ -81,6 +90,9 @@ t.test('answers by every step and zone equal the count by brute force, over days
       const exact = await ask(system, { ...asked, shape: 'tuples' });
       const expectedTuples = expected.map(({ service, minute, row }) => toTuple(service, minute, row));
       if (JSON.stringify(exact.rows) !== JSON.stringify(expectedTuples)) throw new TypeError('the tuples are others');
+      const blocks = await askBlocks(system, asked);
+      if (JSON.stringify(blocks.rows) !== JSON.stringify(expectedTuples)) throw new TypeError('the blocks are others');
+      if (JSON.stringify(blocks.terms) !== JSON.stringify(terms)) throw new TypeError('the terms of the blocks are others');
       const newest = wanted.reduce((last, { at }) => Math.max(last, at), Number.NEGATIVE_INFINITY);
       const expectedNewest = wanted.length === 0 ? null : formatMinute(Math.floor(newest / minuteMs) * minuteMs);
       if (terms.newest !== expectedNewest) throw new TypeError(`newest ${terms.newest}, should be ${expectedNewest}`);
@@ -97,19 +109,24 @@ t.test('sums past 2^53 are exact in tuples, from files, parts and updates', asyn
   for (const step of steps) {
     const { rows } = await ask(system, { from: '2026-11-01', to: '2026-11-02', step, shape: 'tuples' });
     t.equal(fromTuple(rows[0] as RowTuple).row.cpu, big + 90_000_000_000n, step);
+    t.same((await askBlocks(system, { from: '2026-11-01', to: '2026-11-02', step })).rows, rows, `${step}, in blocks`);
   }
 });
 
 t.test('M1: an answer in chunks is of one position, each chunk below the bound, the rows in order', async (t) => {
-  const readings = Array.from({ length: 6_000 }, (_, i): Reading => ({
+  const readings = Array.from({ length: 7_000 }, (_, i): Reading => ({
     service: i % 2 === 0 ? 'ü'.repeat(60) : 'b', at: Date.UTC(2026, 10, 1) + i * 40_000, cpu: i * 1_234_567, ram: 1, disk: 2, refusedBefore: 0,
   }));
-  const { bodies, rows } = await ask(build(readings), { from: '2026-11-01', to: '2026-11-10' });
+  const system = build(readings);
+  const { bodies, rows } = await ask(system, { from: '2026-11-01', to: '2026-11-10' });
   t.ok(bodies.length > 2, `${bodies.length} chunks`);
   t.ok(bodies.every((body) => Buffer.byteLength(body) <= chunkBytesMax), 'all below the bound');
   t.equal(new Set(bodies.map((body) => JSON.stringify(readViewAnswer(body).terms))).size, 1, 'one position');
   const expected = count(readings, Date.UTC(2026, 10, 1), Date.UTC(2026, 10, 10), 'minute', 'UTC');
   t.equal(JSON.stringify(rows), JSON.stringify(expected.map(({ service, minute, row }) => toViewRow(service, minute, row))));
+  const blocks = await askBlocks(system, { from: '2026-11-01', to: '2026-11-10' });
+  t.ok(blocks.bodies.length > 1 && blocks.bodies.every((body) => body.length <= chunkBytesMax), `${blocks.bodies.length} chunks of blocks`);
+  t.same(blocks.rows, expected.map(({ service, minute, row }) => toTuple(service, minute, row)));
 });
 
 t.test('M1: what arrives while files are read is in all of an answer or in none of it', async (t) => {
@@ -139,6 +156,26 @@ t.test('a changed row goes out whole, batch and real time merged', async (t) => 
   t.same(update.rows, expected.map(({ service, minute, row }) => toViewRow(service, minute, row)));
   t.same(update.position, [10]);
   t.ok(view.changes.isEmpty);
+});
+
+t.test('a restarted merger publishes no rows again that were published before', async (t) => {
+  const at = Date.UTC(2026, 10, 1);
+  const files = new Files();
+  const partition = new Partition(0, files);
+  for (let i = 0; i < 9; i++) partition.readings.push({ service: `s${i}`, at, cpu: 1, ram: 1, disk: 1, refusedBefore: 0 });
+  const changed = (published: number[]): string[] => {
+    const view = createView(1, null, published);
+    for (const [from, to] of [[0, 3], [3, 6]] as const) {
+      const part = partition.part(from, to);
+      applyPart(view, part, files.at(part.file?.path as string));
+    }
+    applyUpdate(view, partition.update(6, 6, 8));
+    applyUpdate(view, partition.update(6, 8, 9));
+    return [...view.changes.take().keys()];
+  };
+  t.same(changed([8]), ['s8']);
+  t.same(changed([4]), ['s3', 's4', 's5', 's6', 's7', 's8'], 'a part that was not published whole is');
+  t.equal(changed([]).length, 9);
 });
 
 t.test('percentages are written as JSON writes their doubles', async () => {

@@ -4,6 +4,7 @@ import { openBus } from '../../../infra/bus/nats.js';
 import type { PlainMessage } from '../../../infra/bus/bus.js';
 import type { ViewAsked } from '../../../protocol/messages/view.js';
 import { startNats } from '../../servers.js';
+import { blocksOf, oneRow } from './stand-in.js';
 
 const terms = { batch: null, cut: [0], position: [7], newest: null, missing: 0, refused: 0, late: 0 };
 
@@ -22,20 +23,20 @@ t.test('an answer is put together from its chunks; the question says what was as
   const nats = await answerer(t, (asked, message) => {
     heard = asked;
     for (let i = 0; i < 3; i++) {
-      message.respond(JSON.stringify({ rows: [{ service: `s${i}` }, { service: `t${i}` }], terms }), { 'Tidemark-Chunk': `${i + 1}/3` });
+      message.respond(blocksOf([oneRow(`s${i}`), oneRow(`t${i}`)], terms), { 'Tidemark-Chunk': `${i + 1}/3` });
     }
   });
   const asked = { from: 'now-1h', to: 'now', services: ['web'], step: 'hour' as const, zone: 'Europe/Berlin', after: [3], waitMs: 700 };
   const answer = await query({ nats, ...asked });
   t.same(answer.rows.map(({ service }) => service), ['s0', 't0', 's1', 't1', 's2', 't2']);
   t.same(answer.terms, terms);
-  t.same(heard, asked);
+  t.same(heard, { ...asked, shape: 'blocks' });
 });
 
 t.test('a chunk that does not come fails the answer: none is given that is not whole', async (t) => {
   const nats = await answerer(t, (asked, message) => {
     const missing = asked.from === 1 ? 1 : 2;
-    for (let i = 0; i < 3; i++) if (i !== missing) message.respond(JSON.stringify({ rows: [], terms }), { 'Tidemark-Chunk': `${i + 1}/3` });
+    for (let i = 0; i < 3; i++) if (i !== missing) message.respond(blocksOf([], terms), { 'Tidemark-Chunk': `${i + 1}/3` });
   });
   const client = await connect({ nats });
   t.teardown(() => client.close());

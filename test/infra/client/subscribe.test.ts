@@ -5,6 +5,7 @@ import { ensureStreams } from '../../../infra/bus/streams.js';
 import { connect, type Subscription, type ViewChange } from '../../../infra/client/index.js';
 import { encodeName } from '../../../protocol/name-code.js';
 import { startNats, type TestNats } from '../../servers.js';
+import { blocksOf, oneRow } from './stand-in.js';
 
 const MiB = 1024 * 1024;
 
@@ -87,9 +88,8 @@ t.test('C3: after nats-server was restarted it goes on where it was', async (t) 
 
 t.test('C4: when VIEWS has forgotten what came after the position, that is said, with the rows as they are now', async (t) => {
   const { server, bus } = await begin(t);
-  bus.hear('view.asked', (message) => message.respond(JSON.stringify({
-    rows: [row('a', 9)], terms: { batch: null, cut: [0], position: [9], newest: null, missing: 0, refused: 0, late: 0 },
-  })));
+  bus.hear('view.asked', (message) => message.respond(blocksOf([oneRow('a')],
+    { batch: null, cut: [0], position: [9], newest: null, missing: 0, refused: 0, late: 0 })));
   await bus.flush();
   for (let i = 1; i <= 3; i++) await publish(bus, 'a', i);
   await bus.purge('VIEWS', 'view.updated.>', 3);
