@@ -113,6 +113,21 @@ t.test('C1: what is lost on the way is sent again, a hole as well as the end', a
   source.close();
 });
 
+t.test('C1: a hole is filled although what is newer goes on being named', async (t) => {
+  const { ours, theirs, subject } = await openServer(t);
+  const lostOnce = new Set([3]);
+  const buffer = standInBuffer(theirs, subject, { takes: (n) => !lostOnce.delete(n) });
+  await theirs.flush();
+  const source = openSource({ connection: ours, subject, agent: 'a', resendAfterMs: 300 });
+  let added = 0;
+  await until(() => {
+    source.add(`line ${++added}`);
+    return added > 3 && !source.holds(3);
+  });
+  t.ok(buffer.records.has(3));
+  source.close();
+});
+
 t.test('C1: after a new connection everything that is kept goes at once', async (t) => {
   const { nats, ours, theirs, manager, subject } = await openServer(t);
   const stored = async () => (await manager.streams.info('METRICS').catch(() => undefined))?.state.messages ?? 0;
@@ -162,6 +177,23 @@ t.test('C2: a producer that waits for room never has more under way than the bou
   t.ok(keptMax <= 50, `at most ${keptMax} were kept`);
   t.equal(source.counts.givenUp, 0);
   t.equal(source.counts.sealed, 2000);
+  source.close();
+});
+
+t.test('C2: no more is unanswered than the bound, and the rest goes when there are answers again', async (t) => {
+  const { nats, ours, theirs, subject } = await openServer(t);
+  const buffer = standInBuffer(theirs, subject);
+  await theirs.flush();
+  const source = openSource({ connection: ours, subject, agent: 'a', unansweredMax: 20 });
+  await ours.flush();
+  const sentBefore = ours.stats().outMsgs;
+  nats.pause();
+  for (let i = 1; i <= 100; i++) source.add(`line ${i}`);
+  t.equal(ours.stats().outMsgs - sentBefore, 20);
+  t.notOk(source.hasRoom);
+  nats.resume();
+  await source.drained();
+  t.equal(buffer.records.size, 100);
   source.close();
 });
 
