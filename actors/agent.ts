@@ -11,7 +11,20 @@
  * A4  A stop measures no more and waits, with a bound, until everything is sealed; what is not by then is told.
  */
 import { randomUUID } from 'node:crypto';
-import { asyncScheduler, defer, exhaustMap, firstValueFrom, from, map, type Observable, race, repeat, type SchedulerLike, tap, timer } from 'rxjs';
+import {
+  asyncScheduler,
+  defer,
+  exhaustMap,
+  firstValueFrom,
+  from,
+  map,
+  type Observable,
+  race,
+  repeat,
+  type SchedulerLike,
+  tap,
+  timer,
+} from 'rxjs';
 import type { Source } from '../infra/client/source.js';
 import type { Probe, Sample } from '../infra/probe/probe.js';
 import { encodeName } from '../protocol/name-code.js';
@@ -59,8 +72,15 @@ export const alignedTicks = (everyMs: number, scheduler: SchedulerLike = asyncSc
 /** Four decimals are finer than anything that is measured. */
 const shorten = (percent: number): number => Math.round(percent * 1e4) / 1e4;
 
-const readingLine = (service: string, host: string, at: number, { cpu, ram, disk }: Sample): string => JSON.stringify(
-  { service, host, timestamp: new Date(at).toISOString(), cpu: shorten(cpu), ram: shorten(ram), disk: shorten(disk) }); // A1
+const readingLine = (service: string, host: string, at: number, { cpu, ram, disk }: Sample): string =>
+  JSON.stringify({
+    service,
+    host,
+    timestamp: new Date(at).toISOString(),
+    cpu: shorten(cpu),
+    ram: shorten(ram),
+    disk: shorten(disk),
+  }); // A1
 
 export const startAgent = (options: AgentOptions): RunningAgent => {
   const { service, host, everyMs, probe, scheduler = asyncScheduler, stopWithinMs = 5_000 } = options;
@@ -69,25 +89,34 @@ export const startAgent = (options: AgentOptions): RunningAgent => {
   const counts = { ticks: 0, missed: 0 };
   let measuring: Promise<unknown> = Promise.resolve();
   const measure = (at: number): Promise<void> => {
-    const measured = probe.sample().catch(() => undefined).then((sample) => {
-      if (sample === undefined) return; // A2
-      source.add(readingLine(service, host, at, sample));
-      counts.missed--;
-    });
+    const measured = probe
+      .sample()
+      .catch(() => undefined)
+      .then((sample) => {
+        if (sample === undefined) return; // A2
+        source.add(readingLine(service, host, at, sample));
+        counts.missed--;
+      });
     measuring = measured;
     return measured;
   };
-  const ticks = alignedTicks(everyMs, scheduler).pipe(
-    tap(() => {
-      counts.ticks++;
-      counts.missed++; // until it has given a reading; a tick that comes while the one before is measured gives none
-    }),
-    exhaustMap((at) => from(measure(at))),
-  ).subscribe();
+  const ticks = alignedTicks(everyMs, scheduler)
+    .pipe(
+      tap(() => {
+        counts.ticks++;
+        counts.missed++; // until it has given a reading; a tick that comes while the one before is measured gives none
+      }),
+      exhaustMap((at) => from(measure(at))),
+    )
+    .subscribe();
 
   return {
-    service, agent, source, counts,
-    stop: async () => { // A4
+    service,
+    agent,
+    source,
+    counts,
+    stop: async () => {
+      // A4
       ticks.unsubscribe();
       const drained = defer(() => measuring.then(() => source.drained()));
       await firstValueFrom(race(drained, timer(stopWithinMs, scheduler)));

@@ -5,7 +5,7 @@
  * out   segment.sealed     at `bufferCapacity` records, after `sealAfterMs`, at a stop; fenced
  *       reading.rejected   each refused line, before the segment that counts it
  *       reading.sealed     the acknowledgement, to each source in the segment
- *       table.stored       a snapshot of the table of sources, each minute or 250,000 records; fenced
+ *       table.stored       a snapshot of the table of sources, each minute or 250,000 records (settings); fenced
  * owns  state/buffer/<partition>/
  *
  * B1  An n is acknowledged, and stands in a snapshot, only when SEGMENTS has acknowledged its segment.
@@ -24,6 +24,7 @@ import { map } from 'rxjs';
 import type { FoldDefinition, Input } from '../infra/actor/fold.js';
 import type { Output, Step } from '../infra/actor/output.js';
 import type { LogMessage } from '../infra/bus/bus.js';
+import type { Settings } from '../infra/config.js';
 import { chunkBytesMax } from '../protocol/messages/chunks.js';
 import { rejectedHeaders } from '../protocol/messages/reading-rejected.js';
 import type { ReadingSealed } from '../protocol/messages/reading-sealed.js';
@@ -36,9 +37,6 @@ import {
 } from './buffer/open-segment.js';
 import { entryOf, lookUp, type SourceEntry, type SourceTable, take, takeMissingChanges } from './buffer/source-table.js';
 import { bufferTicks } from './buffer/ticks.js';
-
-/** After this many records a snapshot is due, whatever the time. */
-const snapshotRecordsMax = 250_000;
 
 export interface BufferState {
   readonly partition: number;
@@ -57,22 +55,24 @@ export interface BufferState {
   readonly copied: Set<SourceEntry>;
   segmentSequence: number;
   snapshotOffset: number;
+  /** Ends the names of this life's snapshots: no other life needs one of them (B5). */
+  readonly writer: string;
   counts: { records: number; segments: number; refused: number; copies: number; notTaken: number };
 }
 
 interface Identity { readonly agent: string; readonly n: number }
 
-interface PublishedMessage {
-  readonly subject: string;
-  readonly parsed: ParsedSubject | undefined;
+interface Subject { readonly subject: string; readonly parsed: ParsedSubject | undefined }
+
+interface PublishedMessage extends Subject {
   readonly header: Identity | undefined;
   readonly oldest: number | undefined;
   readonly message: LogMessage;
 }
 
-const subjects = new Map<string, { subject: string; parsed: ParsedSubject | undefined }>();
+const subjects = new Map<string, Subject>();
 
-const subjectOf = (stored: string): { subject: string; parsed: ParsedSubject | undefined } => {
+const subjectOf = (stored: string): Subject => {
   let known = subjects.get(stored);
   if (known === undefined) {
     const subject = publishedSubject(stored)?.published ?? stored;
@@ -84,11 +84,14 @@ const subjectOf = (stored: string): { subject: string; parsed: ParsedSubject | u
 };
 
 const readMessage = (message: LogMessage): PublishedMessage => {
+  const { subject, parsed } = subjectOf(message.subject);
+  if (!message.hasHeaders) return { subject, parsed, header: undefined, oldest: undefined, message }; // the usual case
   const agent = message.header('Tidemark-Agent');
   const n = Number(message.header('Tidemark-N'));
   const oldest = Number(message.header('Tidemark-Oldest'));
   return {
-    ...subjectOf(message.subject),
+    subject,
+    parsed,
     header: agent !== undefined && isAgent(agent) && isReadingNumber(n) ? { agent, n } : undefined,
     oldest: isReadingNumber(oldest) ? oldest : undefined,
     message,
@@ -112,6 +115,7 @@ const addMessage = (state: BufferState, published: PublishedMessage, outputs: Ou
   const lines = splitLines(message.body);
   const done = state.skip?.sequence === sequence ? state.skip.lines : 0;
   state.skip = undefined;
+  if (isFull(state.open, 0)) outputs.push(...seal(state)); // a message without lines adds to the head too
   if (published.header && published.oldest !== undefined) close(state, entryOf(state.table, published.subject, published.header.agent, received), published.oldest);
   for (let i = done; i < lines.length; i++) {
     const line = lines[i] as Uint8Array;
@@ -147,7 +151,7 @@ const addLine = (state: BufferState, published: PublishedMessage, line: Uint8Arr
     subject: parsed, received: message.received, ...(header && n !== undefined ? { agent: header.agent, n } : {}),
   });
   const entry = read.agent !== undefined ? entryOf(state.table, subject, read.agent, message.received) : undefined;
-  if (entry && published.oldest !== undefined) close(state, entry, published.oldest);
+  if (entry && !header && published.oldest !== undefined) close(state, entry, published.oldest); // else it is the headers' agent's
   if (entry) {
     const found = lookUp(entry, read.n as number);
     if (found === 'full') { state.counts.notTaken += 1; return; } // B6: it comes again
@@ -260,11 +264,11 @@ const snapshot = (state: BufferState): Output[] => {
   return [storeTable(state)];
 };
 
-const step = (state: BufferState, input: Input, capacity: number): Step<BufferState> => {
+const step = (state: BufferState, input: Input, { bufferCapacity, snapshotRecords }: Settings): Step<BufferState> => {
   switch (input.kind) {
     case 'messages': {
-      const [next, outputs] = addMessages(state, input.messages, capacity);
-      const isDue = next.open.from - next.snapshotOffset >= snapshotRecordsMax && !hasContent(next.open);
+      const [next, outputs] = addMessages(state, input.messages, bufferCapacity);
+      const isDue = next.open.from - next.snapshotOffset >= snapshotRecords && !hasContent(next.open);
       return [next, isDue ? [...outputs, ...snapshot(next)] : outputs];
     }
     case 'tick':
@@ -281,9 +285,9 @@ export const buffer: FoldDefinition<BufferState> = {
   share: 'partition',
   produces: ['segment.sealed', 'reading.rejected', 'reading.sealed', 'table.stored'],
   begin: beginBuffer,
-  step: (state, input, env) => step(state, input, env.settings.bufferCapacity),
+  step: (state, input, env) => step(state, input, env.settings),
   ticks: (states, env, scheduler) => bufferTicks(
-    states.pipe(map((state) => (hasContent(state.open) ? state.opening : undefined))), env.settings.sealAfterMs, scheduler),
+    states.pipe(map((state) => (hasContent(state.open) ? state.opening : undefined))), env.settings, scheduler),
   messagesPerStepMax: 2_000,
   place: (state) => state.open.from,
   counts: (state) => ({ ...state.counts, metricsSequence: state.sealedPlace.sequence, sources: state.table.entries.size }),

@@ -251,7 +251,7 @@ const step = (state: SchedulerState, input: Input, env: Env): Step<SchedulerStat
       if (input.log === 'batch') return [state, input.messages.flatMap((message) => onBatchMessage(state, message))];
       for (const message of input.messages) {
         if (message.subject.startsWith('raw.')) noteCommit(state, readRawStored(message.body));
-        else notePart(state, readPartStored(message.body));
+        else if (message.subject.startsWith('part.')) notePart(state, readPartStored(message.body));
       }
       return [state, []];
     }

@@ -9,7 +9,7 @@ import { HistoryError } from '../../infra/errors.js';
 import type { TableStored } from '../../protocol/messages/table-stored.js';
 import { noChain } from '../../protocol/messages/segment-sealed.js';
 import { decodeHead } from '../../protocol/segment.js';
-import { createHash } from 'node:crypto';
+import { createHash, randomBytes } from 'node:crypto';
 import type { BufferState } from '../buffer.js';
 import { openSegment, type Place } from './open-segment.js';
 import { emptyTable, entryOf, forgetSilent, fromSnapshot, type SourceTable, take, toSnapshot } from './source-table.js';
@@ -40,6 +40,7 @@ export const beginBuffer = async (env: Env, partition: number): Promise<Beginnin
       copied: new Set(),
       segmentSequence: last?.sequence ?? 0,
       snapshotOffset: snapshot?.message.offset ?? 0,
+      writer: randomBytes(4).toString('hex'),
       counts: { records: 0, segments: 0, refused: 0, copies: 0, notTaken: 0 },
     },
     logs: { metrics: { stream: 'METRICS', filter: `metrics.${partition}.>`, start, held: 4_000 } },
@@ -98,7 +99,7 @@ export const purgeMetrics = (partition: number, place: Place): Output => ({
 
 /** B5: under a name that holds its offset; announced when it is on disk. */
 export const storeTable = (state: BufferState): Output => {
-  const { partition } = state;
+  const { partition, writer } = state;
   const offset = state.open.from;
   const segments = { sequence: state.segmentSequence, chain: state.chain };
   forgetSilent(state.table, state.sealedPlace.received - forgetAfterMs);
@@ -106,8 +107,8 @@ export const storeTable = (state: BufferState): Output => {
   return {
     do: 'work',
     what: 'store the table of sources',
-    run: async ({ storage, instance }) => {
-      const path = `state/buffer/${partition}/${String(offset).padStart(12, '0')}-${instance}-${segments.sequence}.json`;
+    run: async ({ storage }) => {
+      const path = `state/buffer/${partition}/${String(offset).padStart(12, '0')}-${writer}.json`;
       await storage.create(path, content);
       const file = { path, bytes: content.byteLength, sha256: createHash('sha256').update(content).digest('hex') };
       const body: TableStored = { partition, offset, file, segments };

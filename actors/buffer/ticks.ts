@@ -12,9 +12,11 @@ export const sealTicks = (opening: Observable<number | undefined>, sealAfterMs: 
 export const every = <T extends string>(ms: number, tick: T, scheduler: SchedulerLike): Observable<T> =>
   interval(ms, scheduler).pipe(map(() => tick));
 
-export const bufferTicks = (opening: Observable<number | undefined>, sealAfterMs: number, scheduler: SchedulerLike): Observable<string> => merge(
-  sealTicks(opening, sealAfterMs, scheduler),
+export const bufferTicks = (
+  opening: Observable<number | undefined>, times: { sealAfterMs: number; snapshotEveryMs: number }, scheduler: SchedulerLike,
+): Observable<string> => merge(
+  sealTicks(opening, times.sealAfterMs, scheduler),
   every(1_000, 'position', scheduler), // B9: at most one a second
-  every(60_000, 'snapshot', scheduler),
+  every(times.snapshotEveryMs, 'snapshot', scheduler),
   every(5_000, 'purge', scheduler),
 );

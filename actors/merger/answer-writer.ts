@@ -1,6 +1,12 @@
 /** Rows of an answer into the bodies of its chunks: JSON for everybody, blocks for the client library. */
-import { blockBytesPerRow, blockColumns, encodeRowBlocks, type RowBlocksHead } from '../../protocol/messages/row-blocks.js';
+
 import { chunkBytesMax } from '../../protocol/messages/chunks.js';
+import {
+  blockBytesPerRow,
+  blockColumns,
+  encodeRowBlocks,
+  type RowBlocksHead,
+} from '../../protocol/messages/row-blocks.js';
 import type { Terms } from '../../protocol/messages/view.js';
 import type { MinuteRow } from '../../protocol/minute-row.js';
 import type { Question } from './question.js';
@@ -20,7 +26,7 @@ export interface AnswerWriter {
 const roomForTerms = 16_384;
 
 export const answerWriter = (shape: Question['shape']): AnswerWriter =>
-  (shape === 'blocks' ? new BlocksWriter() : new JsonWriter(shape === 'tuples' ? tuplesWriter : columnsWriter));
+  shape === 'blocks' ? new BlocksWriter() : new JsonWriter(shape === 'tuples' ? tuplesWriter : columnsWriter);
 
 class JsonWriter implements AnswerWriter {
   rows = 0;
@@ -64,7 +70,12 @@ class JsonWriter implements AnswerWriter {
 }
 
 /** One chunk's rows, column by column, each column with room for a full chunk. */
-interface Block { readonly head: Omit<RowBlocksHead, 'terms'>; readonly numbers: Float64Array; rows: number; headBytes: number }
+interface Block {
+  readonly head: Omit<RowBlocksHead, 'terms'>;
+  readonly numbers: Float64Array;
+  rows: number;
+  headBytes: number;
+}
 
 const rowsPerBlock = Math.floor((chunkBytesMax - roomForTerms) / blockBytesPerRow);
 
@@ -110,8 +121,12 @@ class BlocksWriter implements AnswerWriter {
   }
 }
 
-const newBlock = (): Block =>
-  ({ head: { blocks: [], wide: [] }, numbers: new Float64Array(rowsPerBlock * blockColumns), rows: 0, headBytes: 0 });
+const newBlock = (): Block => ({
+  head: { blocks: [], wide: [] },
+  numbers: new Float64Array(rowsPerBlock * blockColumns),
+  rows: 0,
+  headBytes: 0,
+});
 
 const writeRow = (numbers: Float64Array, i: number, minute: number, row: MinuteRow): void => {
   numbers[i] = minute;

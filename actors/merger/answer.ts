@@ -7,10 +7,10 @@ import { FileMissingError } from '../../infra/errors.js';
 import type { RowColumns } from '../../infra/sql/sql.js';
 import type { MonthFile } from '../../protocol/messages/batch.js';
 import type { Terms } from '../../protocol/messages/view.js';
-import { emptyRow, mergeInto, type MinuteRow } from '../../protocol/minute-row.js';
+import { emptyRow, type MinuteRow, mergeInto } from '../../protocol/minute-row.js';
 import { formatMinute } from '../../protocol/time.js';
-import { answerWriter, type AnswerWriter } from './answer-writer.js';
-import { monthsBetween, monthSpan } from './batch-view.js';
+import { type AnswerWriter, answerWriter } from './answer-writer.js';
+import { monthSpan, monthsBetween } from './batch-view.js';
 import { lowerBound, readColumnsRow } from './columns.js';
 import type { Grain, MonthCache } from './month-cache.js';
 import type { Question } from './question.js';
@@ -25,7 +25,11 @@ const triesMax = 5;
 const rowsBetweenYields = 20_000;
 
 /** The bodies of the answer's chunks, in order; all of one position. @throws PromiseError when a file is not what was named */
-export const answerQuestion = async (view: View, months: MonthCache, question: Question): Promise<(string | Uint8Array)[]> => {
+export const answerQuestion = async (
+  view: View,
+  months: MonthCache,
+  question: Question,
+): Promise<(string | Uint8Array)[]> => {
   for (let tries = 1; ; tries++) {
     const snapshot = takeSnapshot(view, question);
     try {
@@ -58,19 +62,27 @@ const answerSnapshot = async (snapshot: Snapshot, months: MonthCache): Promise<(
 };
 
 /** The columns of a service's months in the range, in order. */
-const batchSources = async ({ batch, question }: Snapshot, months: MonthCache, service: string, steps: Steps): Promise<RowColumns[]> => {
+const batchSources = async (
+  { batch, question }: Snapshot,
+  months: MonthCache,
+  service: string,
+  steps: Steps,
+): Promise<RowColumns[]> => {
   const sources: RowColumns[] = [];
   for (const file of monthsBetween(batch, service, question.from, question.to)) {
     const [start, end] = monthSpan(file.month);
     const grain: Grain = steps.isHourly(start, end) ? 'hour' : 'minute';
-    sources.push(months.peek(file, grain) ?? await months.load(file, grain));
+    sources.push(months.peek(file, grain) ?? (await months.load(file, grain)));
   }
   return sources;
 };
 
 /** Batch and real-time rows side by side in order of time; a minute that both have is merged. */
 const mergeMinutes = (
-  sources: readonly RowColumns[], realtime: ReadonlyMap<number, MinuteRow>, { from, to }: Question, writer: AnswerWriter,
+  sources: readonly RowColumns[],
+  realtime: ReadonlyMap<number, MinuteRow>,
+  { from, to }: Question,
+  writer: AnswerWriter,
 ): void => {
   const minutes = [...realtime.keys()].sort((a, b) => a - b);
   const scratch = emptyRow();
@@ -90,12 +102,17 @@ const mergeMinutes = (
       writer.row(minute, scratch);
     }
   }
-  for (; next < minutes.length; next++) writer.row(minutes[next] as number, realtime.get(minutes[next] as number) as MinuteRow);
+  for (; next < minutes.length; next++)
+    writer.row(minutes[next] as number, realtime.get(minutes[next] as number) as MinuteRow);
 };
 
 /** Sums by step: the real-time rows are summed already, the batch's come to them. */
 const mergeSteps = (
-  sources: readonly RowColumns[], realtime: Map<number, MinuteRow>, { from, to }: Question, steps: Steps, writer: AnswerWriter,
+  sources: readonly RowColumns[],
+  realtime: Map<number, MinuteRow>,
+  { from, to }: Question,
+  steps: Steps,
+  writer: AnswerWriter,
 ): void => {
   const scratch = emptyRow();
   for (const columns of sources) {
@@ -118,7 +135,10 @@ const mergeSteps = (
 };
 
 /** The newest minute of the services asked for. A file is read for it only if it may hold a newer one than is known. */
-const newestOf = async ({ batch, question, newestRealtime }: Snapshot, months: MonthCache): Promise<number | undefined> => {
+const newestOf = async (
+  { batch, question, newestRealtime }: Snapshot,
+  months: MonthCache,
+): Promise<number | undefined> => {
   let newest = newestRealtime;
   const lastFiles: MonthFile[] = [];
   for (const service of question.services ?? batch?.months.keys() ?? []) {

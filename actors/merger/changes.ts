@@ -14,13 +14,18 @@ export class Changes {
     minutes.add(minute / minuteMs);
   }
 
-  get isEmpty(): boolean { return this.#services.size === 0; }
+  get isEmpty(): boolean {
+    return this.#services.size === 0;
+  }
 
   /** Takes everything out: service to its minutes, ms, in order. */
   take(): Map<string, number[]> {
     const taken = new Map<string, number[]>();
     for (const [service, minutes] of this.#services) {
-      taken.set(service, [...minutes].sort((a, b) => a - b).map((minute) => minute * minuteMs));
+      taken.set(
+        service,
+        [...minutes].sort((a, b) => a - b).map((minute) => minute * minuteMs),
+      );
     }
     this.#services = new Map();
     return taken;

@@ -1,6 +1,7 @@
 /** Rows of a view file, which never change: found, read and summed without an object per row. */
-import { emptyRow, mergeInto, type MinuteRow } from '../../protocol/minute-row.js';
+
 import type { RowColumns } from '../../infra/sql/sql.js';
+import { emptyRow, type MinuteRow, mergeInto } from '../../protocol/minute-row.js';
 
 /** Bytes of a row in columns. */
 export const columnBytesPerRow = 11 * 8;
@@ -45,7 +46,8 @@ export const toColumns = (rows: readonly { readonly minute: number; readonly row
   const column = (value: (row: MinuteRow) => number): Float64Array => Float64Array.from(rows, ({ row }) => value(row));
   const wide = new Map<number, MinuteRow>();
   rows.forEach(({ row }, i) => {
-    if (typeof row.cpu === 'bigint' || typeof row.ram === 'bigint' || typeof row.disk === 'bigint') wide.set(i, { ...row });
+    if (typeof row.cpu === 'bigint' || typeof row.ram === 'bigint' || typeof row.disk === 'bigint')
+      wide.set(i, { ...row });
   });
   return {
     length: rows.length,

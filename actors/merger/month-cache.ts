@@ -2,8 +2,9 @@
  * Rows of month files, which never change: kept as they were read, with a bound on their bytes, least recently used out
  * first. Sums by hour are a sixtieth of the rows and are kept apart, so that a year by day stays in memory.
  */
-import type { MonthFile } from '../../protocol/messages/batch.js';
+
 import type { RowColumns } from '../../infra/sql/sql.js';
+import type { MonthFile } from '../../protocol/messages/batch.js';
 import { columnBytesPerRow, sumHours } from './columns.js';
 
 /** Reads a month's file, checked against its length, hash and counts (part-files.ts). */
@@ -63,7 +64,7 @@ export class MonthCache {
   async load(file: MonthFile, grain: Grain = 'minute'): Promise<RowColumns> {
     const here = this.peek(file, grain);
     if (here !== undefined) return here;
-    const minutes = this.#minutes.get(file.path) ?? await this.#readOnce(file);
+    const minutes = this.#minutes.get(file.path) ?? (await this.#readOnce(file));
     if (grain === 'minute') return minutes;
     const hours = this.#hours.get(file.path) ?? sumHours(minutes);
     this.#hours.put(file.path, hours);
@@ -72,22 +73,26 @@ export class MonthCache {
 
   /** The rows, without keeping them: for who goes through whole views. Remembers the newest minute all the same. */
   async loadOnce(file: MonthFile): Promise<RowColumns> {
-    const columns = this.peek(file) ?? await this.#read(file);
+    const columns = this.peek(file) ?? (await this.#read(file));
     this.#noteNewest(file, columns);
     return columns;
   }
 
   /** The newest minute in a file, ms, if it was ever read here. */
-  newest(file: MonthFile): number | undefined { return this.#newest.get(file.path); }
+  newest(file: MonthFile): number | undefined {
+    return this.#newest.get(file.path);
+  }
 
   #readOnce(file: MonthFile): Promise<RowColumns> {
     let reading = this.#reading.get(file.path);
     if (reading === undefined) {
-      reading = this.#read(file).then((columns) => {
-        this.#minutes.put(file.path, columns);
-        this.#noteNewest(file, columns);
-        return columns;
-      }).finally(() => this.#reading.delete(file.path));
+      reading = this.#read(file)
+        .then((columns) => {
+          this.#minutes.put(file.path, columns);
+          this.#noteNewest(file, columns);
+          return columns;
+        })
+        .finally(() => this.#reading.delete(file.path));
       this.#reading.set(file.path, reading);
     }
     return reading;

@@ -1,12 +1,17 @@
 /** Questions with `after` wait here until the view has got that far. */
 import { type Position, reaches } from '../../protocol/range.js';
 
-interface Waiting { readonly after: Position; readonly done: (reached: boolean) => void }
+interface Waiting {
+  readonly after: Position;
+  readonly done: (reached: boolean) => void;
+}
 
 export class PositionGate {
   readonly #waiting = new Set<Waiting>();
 
-  get isEmpty(): boolean { return this.#waiting.size === 0; }
+  get isEmpty(): boolean {
+    return this.#waiting.size === 0;
+  }
 
   /** @returns whether the view got there within the time (ms) */
   async wait(position: Position, after: Position, waitMs: number): Promise<boolean> {

@@ -6,14 +6,14 @@
  */
 import type { RowColumns } from '../../infra/sql/sql.js';
 import type { Manifest, MonthFile } from '../../protocol/messages/batch.js';
-import { emptyRow, equalRows, mergeInto, type MinuteRow } from '../../protocol/minute-row.js';
+import { emptyRow, equalRows, type MinuteRow, mergeInto } from '../../protocol/minute-row.js';
 import { sumPosition } from '../../protocol/range.js';
 import { formatMinute, monthOf } from '../../protocol/time.js';
 import { type BatchView, monthSpan, toBatchView } from './batch-view.js';
 import { readColumnsRow } from './columns.js';
 import type { MonthCache } from './month-cache.js';
-import { tuplesWriter } from './row-text.js';
 import type { RowTable } from './row-table.js';
+import { tuplesWriter } from './row-text.js';
 
 export interface Comparison {
   /** Of the whole new batch view. */
@@ -29,7 +29,10 @@ export const examplesMax = 10;
 
 /** @throws PromiseError when a file is not what its manifest names; FileMissingError */
 export const compareViews = async (
-  old: BatchView | null, lower: RowTable, manifest: Manifest, months: MonthCache,
+  old: BatchView | null,
+  lower: RowTable,
+  manifest: Manifest,
+  months: MonthCache,
 ): Promise<Comparison> => {
   const fresh = toBatchView(manifest);
   const found = new Found();
@@ -40,7 +43,8 @@ export const compareViews = async (
       const [from, to] = monthSpan(month);
       const added: [number, MinuteRow][] = [];
       lower.eachBetween(service, from, to, (minute, row) => added.push([minute, { ...row }]));
-      if (added.length === 0 && before !== undefined && before.path === after?.path && before.sha256 === after.sha256) continue;
+      if (added.length === 0 && before !== undefined && before.path === after?.path && before.sha256 === after.sha256)
+        continue;
       const oldRows = before === undefined ? undefined : await months.loadOnce(before);
       const newRows = after === undefined ? undefined : await months.loadOnce(after);
       compareMonth(service, oldRows, added, newRows, found);
@@ -79,7 +83,7 @@ const monthsOfAll = (old: BatchView | null, lower: RowTable, fresh: BatchView): 
     months.add(month);
   };
   for (const view of [old, fresh]) {
-    for (const [service, files] of view?.months ?? []) files.forEach(({ month }) => add(service, month));
+    for (const [service, files] of view?.months ?? []) for (const { month } of files) add(service, month);
   }
   lower.each((service, minute) => add(service, monthOf(minute)));
   return all;
@@ -88,13 +92,17 @@ const monthsOfAll = (old: BatchView | null, lower: RowTable, fresh: BatchView): 
 const lastTime = Number.POSITIVE_INFINITY;
 
 const compareMonth = (
-  service: string, oldRows: RowColumns | undefined, added: readonly [number, MinuteRow][], newRows: RowColumns | undefined, found: Found,
+  service: string,
+  oldRows: RowColumns | undefined,
+  added: readonly [number, MinuteRow][],
+  newRows: RowColumns | undefined,
+  found: Found,
 ): void => {
   const expected = emptyRow();
   const scratch = emptyRow();
   const actual = emptyRow();
   const minuteAt = (columns: RowColumns | undefined, i: number): number => columns?.minute[i] ?? lastTime;
-  for (let o = 0, a = 0, n = 0; ;) {
+  for (let o = 0, a = 0, n = 0; ; ) {
     const minute = Math.min(minuteAt(oldRows, o), added[a]?.[0] ?? lastTime, minuteAt(newRows, n));
     if (minute === lastTime) return;
     Object.assign(expected, emptyRow());

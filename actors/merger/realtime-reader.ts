@@ -7,10 +7,11 @@
  * A closed part stays at the head of the chain until STORED names it: what an owner that was fenced has closed may never
  * be stored so, and the next owner goes on with it.
  */
-import { fromTuple, type RowTuple } from '../../protocol/messages/row-tuple.js';
+
 import type { RealtimeUpdated } from '../../protocol/messages/realtime-updated.js';
+import { fromTuple, type RowTuple } from '../../protocol/messages/row-tuple.js';
 import type { KeyedRow } from '../../protocol/minute-row.js';
-import { type MissingCounts, raiseRefused, type RefusedCounts, setMissing } from './counts.js';
+import { type MissingCounts, type RefusedCounts, raiseRefused, setMissing } from './counts.js';
 import { RowTable } from './row-table.js';
 
 /** Offsets [from, to) of a partition, from updates alone. */
@@ -28,13 +29,21 @@ export type Chain = OpenPart[];
 /** applied: it counts. ignored: nothing new in it. rebuild: an update before it was missed, or another owner cut otherwise. */
 export type Outcome = 'applied' | 'ignored' | 'rebuild';
 
-export const openPart = (from: number, lateBefore: number): OpenPart =>
-  ({ from, to: from, rows: new RowTable(lateBefore), refused: new Map(), missing: new Map() });
+export const openPart = (from: number, lateBefore: number): OpenPart => ({
+  from,
+  to: from,
+  rows: new RowTable(lateBefore),
+  refused: new Map(),
+  missing: new Map(),
+});
 
 export const lastOf = (chain: Chain): OpenPart => chain[chain.length - 1] as OpenPart;
 
 /** What W1 says of an update, for a reader whose open part is [from, to). */
-export const judge = (open: { from: number; to: number }, update: { from: number; since: number; to: number }): Outcome | 'next' => {
+export const judge = (
+  open: { from: number; to: number },
+  update: { from: number; since: number; to: number },
+): Outcome | 'next' => {
   if (update.to < open.to) return 'ignored';
   if (update.from === open.from && update.since <= open.to) return 'applied';
   if (update.from === open.to && update.since === update.from) return 'next';
@@ -70,12 +79,17 @@ export interface Following {
  * Applies an update to a chain, whole or not at all: an update after which the records in the rows are not the offsets in
  * the range does not fit, whatever it says.
  */
-export const followUpdate = (chain: Chain, update: RealtimeUpdated, { lateBefore, mayGoBack, changed }: Following): Outcome => {
+export const followUpdate = (
+  chain: Chain,
+  update: RealtimeUpdated,
+  { lateBefore, mayGoBack, changed }: Following,
+): Outcome => {
   const again = reopened(chain, update);
   const takesPlace = again >= 0 && (mayGoBack || update.to >= lastOf(chain).to);
   const verdict = takesPlace ? 'applied' : judge(lastOf(chain), update);
   if (verdict === 'ignored' || verdict === 'rebuild') return verdict;
-  const open = verdict === 'next' ? openPart(update.from, lateBefore) : takesPlace ? (chain[again] as OpenPart) : lastOf(chain);
+  const open =
+    verdict === 'next' ? openPart(update.from, lateBefore) : takesPlace ? (chain[again] as OpenPart) : lastOf(chain);
   const rows = update.rows.map((tuple) => fromTuple(tuple as RowTuple));
   if (messagesWith(open, rows) !== update.to - update.from) return 'rebuild';
   if (takesPlace) chain.length = again + 1;

@@ -4,15 +4,20 @@
  * The numbers of a row stand side by side in pages of doubles (80 bytes a row); each service has an index from minute to
  * row. Sums past 2^53 stand beside them, exactly. Late records are counted as they come in.
  */
-import type { Sum } from '../../protocol/units.js';
-import { emptyRow, mergeInto, minuteMs, type KeyedRow, type MinuteRow } from '../../protocol/minute-row.js';
+
 import type { RowColumns } from '../../infra/sql/sql.js';
+import { emptyRow, type KeyedRow, type MinuteRow, mergeInto, minuteMs } from '../../protocol/minute-row.js';
+import type { Sum } from '../../protocol/units.js';
 import { readColumnsRow } from './columns.js';
 
 const rowsPerPage = 4096;
 const width = 10;
 
-interface WideSums { cpu: Sum; ram: Sum; disk: Sum }
+interface WideSums {
+  cpu: Sum;
+  ram: Sum;
+  disk: Sum;
+}
 
 interface ServiceRows {
   /** Minute number (minutes since 1970) to the row's place. */
@@ -24,7 +29,8 @@ interface ServiceRows {
   late: number;
 }
 
-const isWide = (row: WideSums): boolean => typeof row.cpu === 'bigint' || typeof row.ram === 'bigint' || typeof row.disk === 'bigint';
+const isWide = (row: WideSums): boolean =>
+  typeof row.cpu === 'bigint' || typeof row.ram === 'bigint' || typeof row.disk === 'bigint';
 
 export class RowTable {
   readonly #pages: Float64Array[] = [];
@@ -42,14 +48,22 @@ export class RowTable {
   }
 
   /** Rows. */
-  get length(): number { return this.#length; }
+  get length(): number {
+    return this.#length;
+  }
 
   /** Records: the sum of msg_num. */
-  get messages(): number { return this.#messages; }
+  get messages(): number {
+    return this.#messages;
+  }
 
-  get services(): IterableIterator<string> { return this.#services.keys(); }
+  get services(): IterableIterator<string> {
+    return this.#services.keys();
+  }
 
-  has(service: string): boolean { return this.#services.has(service); }
+  has(service: string): boolean {
+    return this.#services.has(service);
+  }
 
   /** Newest minute of a service, ms. */
   newest(service: string): number | undefined {
@@ -60,7 +74,9 @@ export class RowTable {
     return last === undefined ? undefined : last * minuteMs;
   }
 
-  late(service: string): number { return this.#services.get(service)?.late ?? 0; }
+  late(service: string): number {
+    return this.#services.get(service)?.late ?? 0;
+  }
 
   /** Another batch is the one from which lateness counts. */
   countLateBefore(lateBefore: number): void {
@@ -150,13 +166,16 @@ export class RowTable {
   toRows(): KeyedRow[] {
     const all: KeyedRow[] = [];
     for (const service of [...this.#services.keys()].sort()) {
-      this.eachBetween(service, Number.NEGATIVE_INFINITY, Number.POSITIVE_INFINITY,
-        (minute, row) => all.push({ service, minute, row: { ...row } }));
+      this.eachBetween(service, Number.NEGATIVE_INFINITY, Number.POSITIVE_INFINITY, (minute, row) =>
+        all.push({ service, minute, row: { ...row } }),
+      );
     }
     return all;
   }
 
-  #page(at: number): Float64Array { return this.#pages[Math.floor(at / rowsPerPage)] as Float64Array; }
+  #page(at: number): Float64Array {
+    return this.#pages[Math.floor(at / rowsPerPage)] as Float64Array;
+  }
 
   #rowsOf(service: string): ServiceRows {
     let rows = this.#services.get(service);

@@ -2,8 +2,9 @@
  * What a question needs of the view, taken in one synchronous step: the batch view's files, which never change, and the
  * real-time rows of its range, summed by its steps. Everything after it may take its time: the answer is of one position.
  */
-import { copyRow, mergeInto, type MinuteRow } from '../../protocol/minute-row.js';
+
 import type { Terms } from '../../protocol/messages/view.js';
+import { copyRow, type MinuteRow, mergeInto } from '../../protocol/minute-row.js';
 import { type BatchView, monthsBetween } from './batch-view.js';
 import type { Question } from './question.js';
 import type { RowTable } from './row-table.js';
@@ -24,8 +25,10 @@ export interface Snapshot {
 }
 
 /** Every table that holds real-time rows: stored parts, then open ones. */
-export const realtimeTables = (view: View): RowTable[] =>
-  [view.live.rows, ...view.partitions.flatMap(({ chain }) => chain.map(({ rows }) => rows))];
+export const realtimeTables = (view: View): RowTable[] => [
+  view.live.rows,
+  ...view.partitions.flatMap(({ chain }) => chain.map(({ rows }) => rows)),
+];
 
 export const takeSnapshot = (view: View, question: Question): Snapshot => {
   const tables = realtimeTables(view);
@@ -42,7 +45,11 @@ export const takeSnapshot = (view: View, question: Question): Snapshot => {
   return { question, batch: view.batch, terms: termsOf(view, question.services), services, realtime, newestRealtime };
 };
 
-const withBatchServices = (batch: BatchView | null, realtime: ReadonlyMap<string, unknown>, { from, to }: Question): string[] => {
+const withBatchServices = (
+  batch: BatchView | null,
+  realtime: ReadonlyMap<string, unknown>,
+  { from, to }: Question,
+): string[] => {
   const services = new Set(realtime.keys());
   for (const service of batch?.months.keys() ?? []) {
     if (monthsBetween(batch, service, from, to).length > 0) services.add(service);
@@ -50,7 +57,12 @@ const withBatchServices = (batch: BatchView | null, realtime: ReadonlyMap<string
   return [...services].sort();
 };
 
-const sumInto = (realtime: Map<string, Map<number, MinuteRow>>, service: string, table: RowTable, question: Question): void => {
+const sumInto = (
+  realtime: Map<string, Map<number, MinuteRow>>,
+  service: string,
+  table: RowTable,
+  question: Question,
+): void => {
   const steps = new Steps(question);
   let rows = realtime.get(service);
   table.eachBetween(service, question.from, question.to, (minute, row) => {

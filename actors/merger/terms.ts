@@ -19,7 +19,14 @@ export const termsOf = (view: View, services: readonly string[] | undefined): Om
     }
     missing += sumMissing(partition, services);
   }
-  return { batch: view.batch?.batch ?? null, cut: [...cutOf(view)], position: [...positionOf(view)], missing, refused, late };
+  return {
+    batch: view.batch?.batch ?? null,
+    cut: [...cutOf(view)],
+    position: [...positionOf(view)],
+    missing,
+    refused,
+    late,
+  };
 };
 
 /** A service may be named `__proto__`. */

@@ -1,7 +1,11 @@
 /** Puts realtime.updated together that came in chunks: an update counts when its last chunk is there, whole or not at all. */
 import type { RealtimeUpdated } from '../../protocol/messages/realtime-updated.js';
 
-interface Begun { readonly update: RealtimeUpdated; readonly total: number; next: number }
+interface Begun {
+  readonly update: RealtimeUpdated;
+  readonly total: number;
+  next: number;
+}
 
 export class UpdateChunks {
   readonly #begun = new Map<number, Begun>();
@@ -22,8 +26,13 @@ export class UpdateChunks {
       return undefined;
     }
     const begun = this.#begun.get(partition);
-    const goesOn = begun !== undefined && begun.next === chunk.index && begun.total === chunk.total
-      && begun.update.from === update.from && begun.update.since === update.since && begun.update.to === update.to;
+    const goesOn =
+      begun !== undefined &&
+      begun.next === chunk.index &&
+      begun.total === chunk.total &&
+      begun.update.from === update.from &&
+      begun.update.since === update.since &&
+      begun.update.to === update.to;
     if (!goesOn) {
       this.#begun.delete(partition);
       return undefined;
@@ -36,5 +45,7 @@ export class UpdateChunks {
   }
 
   /** The reader begins anew. */
-  clear(): void { this.#begun.clear(); }
+  clear(): void {
+    this.#begun.clear();
+  }
 }

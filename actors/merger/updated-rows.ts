@@ -1,6 +1,6 @@
 /** view.updated: changed minutes to whole merged rows, one position for all of a service's rows. */
 import { chunkBytesMax } from '../../protocol/messages/chunks.js';
-import { emptyRow, mergeInto, minuteMs, type MinuteRow } from '../../protocol/minute-row.js';
+import { emptyRow, type MinuteRow, mergeInto, minuteMs } from '../../protocol/minute-row.js';
 import { monthsBetween } from './batch-view.js';
 import { lowerBound, readColumnsRow } from './columns.js';
 import type { MonthCache } from './month-cache.js';
@@ -18,14 +18,19 @@ export interface ServiceUpdate {
  * The updates of what `view.changes.take()` gave for a service. Rows are as they are when this resolves; call it for one
  * service after the other and publish before the next, so that no service goes back in position.
  */
-export const updateOf = async (view: View, months: MonthCache, service: string, minutes: readonly number[]): Promise<ServiceUpdate> => {
+export const updateOf = async (
+  view: View,
+  months: MonthCache,
+  service: string,
+  minutes: readonly number[],
+): Promise<ServiceUpdate> => {
   for (;;) {
     const { batch } = view;
     const batchRows = new Map<number, MinuteRow>();
     for (const minute of minutes) {
       const [file] = monthsBetween(batch, service, minute, minute + minuteMs);
       if (file === undefined || minute > (months.newest(file) ?? Number.POSITIVE_INFINITY)) continue;
-      const columns = months.peek(file) ?? await months.load(file);
+      const columns = months.peek(file) ?? (await months.load(file));
       const i = lowerBound(columns, minute);
       if (columns.minute[i] === minute) batchRows.set(minute, readColumnsRow(columns, i, emptyRow()));
     }
@@ -33,11 +38,17 @@ export const updateOf = async (view: View, months: MonthCache, service: string, 
   }
 };
 
-const writeUpdate = (view: View, service: string, minutes: readonly number[], batchRows: ReadonlyMap<number, MinuteRow>): string[] => {
+const writeUpdate = (
+  view: View,
+  service: string,
+  minutes: readonly number[],
+  batchRows: ReadonlyMap<number, MinuteRow>,
+): string[] => {
   const write = columnsWriter(service);
   const tables = realtimeTables(view);
-  const head = `{"service":${JSON.stringify(service)},"position":${JSON.stringify(positionOf(view))},`
-    + `"batch":${JSON.stringify(view.batch?.batch ?? null)},"rows":[`;
+  const head =
+    `{"service":${JSON.stringify(service)},"position":${JSON.stringify(positionOf(view))},` +
+    `"batch":${JSON.stringify(view.batch?.batch ?? null)},"rows":[`;
   const bodies: string[] = [];
   let text = '';
   for (const minute of minutes) {

@@ -9,21 +9,32 @@ import type { ReadMonth } from './month-cache.js';
 import { RowTable } from './row-table.js';
 
 /** The rows of a stored part; null when it holds no record. @throws PromiseError, FileMissingError */
-export const loadPart = async (storage: Storage, viewFiles: ViewFiles, part: PartStored): Promise<RowColumns | null> => {
+export const loadPart = async (
+  storage: Storage,
+  viewFiles: ViewFiles,
+  part: PartStored,
+): Promise<RowColumns | null> => {
   if (part.file === undefined) {
-    if (part.to > part.from) throw new PromiseError(`part [${part.from}, ${part.to}) of partition ${part.partition} names no file`);
+    if (part.to > part.from)
+      throw new PromiseError(`part [${part.from}, ${part.to}) of partition ${part.partition} names no file`);
     return null;
   }
   const columns = await viewFiles.read(await storage.local(part.file.path, part.file));
   const records = sumMessages(columns);
   if (records !== part.to - part.from) {
-    throw new PromiseError(`${part.file.path} holds ${records} records, but its range [${part.from}, ${part.to}) has ${part.to - part.from}`);
+    throw new PromiseError(
+      `${part.file.path} holds ${records} records, but its range [${part.from}, ${part.to}) has ${part.to - part.from}`,
+    );
   }
   return columns;
 };
 
 /** The rows of several parts together, one file at a time: the lower half of a batch. */
-export const loadParts = async (storage: Storage, viewFiles: ViewFiles, parts: readonly PartStored[]): Promise<RowTable> => {
+export const loadParts = async (
+  storage: Storage,
+  viewFiles: ViewFiles,
+  parts: readonly PartStored[],
+): Promise<RowTable> => {
   const rows = new RowTable();
   for (const part of parts) {
     const columns = await loadPart(storage, viewFiles, part);
@@ -33,11 +44,15 @@ export const loadParts = async (storage: Storage, viewFiles: ViewFiles, parts: r
 };
 
 /** @throws PromiseError, FileMissingError */
-export const monthReader = (storage: Storage, viewFiles: ViewFiles): ReadMonth => async (file: MonthFile) => {
-  const columns = await viewFiles.read(await storage.local(file.path, file), { singleService: true });
-  const records = sumMessages(columns);
-  if (records !== file.msg_num || columns.length !== file.rows) {
-    throw new PromiseError(`${file.path} holds ${columns.length} rows of ${records} records, but its manifest says ${file.rows} of ${file.msg_num}`);
-  }
-  return columns;
-};
+export const monthReader =
+  (storage: Storage, viewFiles: ViewFiles): ReadMonth =>
+  async (file: MonthFile) => {
+    const columns = await viewFiles.read(await storage.local(file.path, file), { singleService: true });
+    const records = sumMessages(columns);
+    if (records !== file.msg_num || columns.length !== file.rows) {
+      throw new PromiseError(
+        `${file.path} holds ${columns.length} rows of ${records} records, but its manifest says ${file.rows} of ${file.msg_num}`,
+      );
+    }
+    return columns;
+  };

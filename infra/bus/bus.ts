@@ -11,6 +11,8 @@ export interface LogMessage {
   /** Receipt time, ms since 1970. */
   readonly received: number;
   readonly body: Uint8Array;
+  /** Whether it has any: looking is cheaper than reading them. */
+  readonly hasHeaders: boolean;
   header(name: string): string | undefined;
 }
 

@@ -22,6 +22,7 @@ class PulledMessage implements LogMessage {
   ) {}
   get subject(): string { return this.message.subject; }
   get body(): Uint8Array { return this.message.data; }
+  get hasHeaders(): boolean { return this.message.headers !== undefined; }
   header(name: string): string | undefined {
     const value = this.message.headers?.get(name);
     return value === '' ? undefined : value;

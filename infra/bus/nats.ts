@@ -10,6 +10,7 @@ import { Kvm } from '@nats-io/kv';
 import { FencedError, messageOf, OutOfReachError, RetryableError } from '../errors.js';
 import type { Bucket, Bus, LogMessage, LogOptions, LogReader, PlainMessage, PublishOptions, Task } from './bus.js';
 import { openLogReader } from './log-reader.js';
+import { PublishAnswers } from './publish-answers.js';
 
 export interface NatsSettings {
   nats: string;
@@ -61,6 +62,7 @@ const storedMessage = (message: StoredMsg): LogMessage => ({
   sequence: message.seq,
   received: Math.floor(message.time.getTime()),
   body: message.data,
+  hasHeaders: true,
   header: (name) => header(message.header, name),
 });
 
@@ -77,9 +79,11 @@ const plainMessage = (message: Msg): PlainMessage => ({
 class NatsBus implements Bus {
   readonly closed: Promise<Error | undefined>;
   private readonly js: JetStreamClient;
+  private readonly answers: PublishAnswers;
 
   constructor(private readonly connection: NatsConnection, private readonly manager: JetStreamManager) {
     this.js = jetstream(connection, { timeout: 5_000 });
+    this.answers = new PublishAnswers(connection);
     this.closed = connection.closed().then((error) => error ?? undefined, (error: Error) => error);
   }
 
@@ -110,13 +114,8 @@ class NatsBus implements Bus {
     if (options.expectedLast !== undefined) values['Nats-Expected-Last-Subject-Sequence'] = String(options.expectedLast);
     if (options.expectedFilter !== undefined) values['Nats-Expected-Last-Subject-Sequence-Subject'] = options.expectedFilter;
     if (options.id !== undefined) values['Nats-Msg-Id'] = options.id;
-    let answer: Msg;
-    try {
-      const given = Object.keys(values).length > 0 ? toHeaders(values) : undefined;
-      answer = await this.connection.request(subject, body, { timeout: options.timeoutMs ?? 5_000, ...(given ? { headers: given } : {}) });
-    } catch (cause) {
-      throw new RetryableError(`publishing ${subject}: no answer (${messageOf(cause)}); it may be there all the same`, { cause });
-    }
+    const given = Object.keys(values).length > 0 ? toHeaders(values) : undefined;
+    const answer = await this.answers.request(subject, body, given, options.timeoutMs ?? 5_000);
     const told = answer.json<{ seq?: number; error?: { err_code: number; description: string } }>();
     if (told.seq !== undefined && told.error === undefined) return told.seq;
     const reason = told.error?.description ?? 'an answer without a sequence';
@@ -241,6 +240,7 @@ const task = (message: JsMsg): Task => ({
     sequence: message.seq,
     received: Math.floor(message.info.timestampNanos / 1e6),
     body: message.data,
+    hasHeaders: message.headers !== undefined,
     header: (name) => header(message.headers, name),
   },
   deliveries: message.info.deliveryCount,

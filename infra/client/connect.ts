@@ -6,9 +6,16 @@ import { messageOf, OutOfReachError } from '../errors.js';
 /** @throws OutOfReachError when nobody answers now; later breaks are waited out. */
 export const connectSource = async (settings: NatsSettings, name: string): Promise<NatsConnection> => {
   try {
-    return await connect({ ...connectionOptions(settings, name), maxReconnectAttempts: -1, reconnectTimeWait: 250, pingInterval: 5_000 });
+    return await connect({
+      ...connectionOptions(settings, name),
+      maxReconnectAttempts: -1,
+      reconnectTimeWait: 250,
+      pingInterval: 5_000,
+    });
   } catch (cause) {
     throw new OutOfReachError(
-      `no NATS server at ${settings.nats} (${messageOf(cause)}): \`tidemark start\` runs one, or name another by --nats`, { cause });
+      `no NATS server at ${settings.nats} (${messageOf(cause)}): \`tidemark start\` runs one, or name another by --nats`,
+      { cause },
+    );
   }
 };

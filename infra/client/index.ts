@@ -9,17 +9,17 @@
  */
 import type { Bus } from '../bus/bus.js';
 import { type NatsSettings, openBus } from '../bus/nats.js';
-import { type Answer, type ExactAnswer, queryExact, queryView, type QueryOptions } from './query.js';
-import { type SubscribeOptions, subscribeView, type Subscription } from './subscribe.js';
+import { type Answer, type ExactAnswer, type QueryOptions, queryExact, queryView } from './query.js';
+import { type SubscribeOptions, type Subscription, subscribeView } from './subscribe.js';
 
-export type { Answer, ExactAnswer, QueryOptions } from './query.js';
-export type { SubscribeOptions, Subscription, ViewChange } from './subscribe.js';
 export type { Step, Terms } from '../../protocol/messages/view.js';
 export type { ViewRow } from '../../protocol/minute-row.js';
 export type { Position } from '../../protocol/range.js';
-export { connectSource } from './connect.js';
-export { openSource, type Source, type SourceCounts, type SourceOptions } from './source.js';
 export { OutOfReachError, PromiseError, RetryableError, TidemarkError, UsageError } from '../errors.js';
+export { connectSource } from './connect.js';
+export type { Answer, ExactAnswer, QueryOptions } from './query.js';
+export { openSource, type Source, type SourceCounts, type SourceOptions } from './source.js';
+export type { SubscribeOptions, Subscription, ViewChange } from './subscribe.js';
 
 export interface ConnectOptions {
   /** One address, or several with commas between. Default nats://127.0.0.1:4222. */
@@ -45,7 +45,11 @@ export interface Tidemark {
 
 const natsDefault = 'nats://127.0.0.1:4222';
 
-const toSettings = ({ nats, creds, ca }: ConnectOptions): NatsSettings => ({ nats: nats ?? natsDefault, natsCreds: creds, natsCa: ca });
+const toSettings = ({ nats, creds, ca }: ConnectOptions): NatsSettings => ({
+  nats: nats ?? natsDefault,
+  natsCreds: creds,
+  natsCa: ca,
+});
 
 class Client implements Tidemark {
   readonly #open: () => Promise<Bus>;
@@ -58,9 +62,13 @@ class Client implements Tidemark {
     this.#open = open;
   }
 
-  async query(options: QueryOptions): Promise<Answer> { return queryView(await this.#connected(), options); }
+  async query(options: QueryOptions): Promise<Answer> {
+    return queryView(await this.#connected(), options);
+  }
 
-  async queryExact(options: QueryOptions): Promise<ExactAnswer> { return queryExact(await this.#connected(), options); }
+  async queryExact(options: QueryOptions): Promise<ExactAnswer> {
+    return queryExact(await this.#connected(), options);
+  }
 
   subscribe(options: SubscribeOptions = {}): Subscription {
     const subscription = subscribeView(this.#open, options);

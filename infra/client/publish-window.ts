@@ -19,7 +19,7 @@ export interface PublishWindow {
   readonly hasRoom: boolean;
   /** How many answers said that METRICS has not taken the message: it is full, or not there. */
   readonly turnedAway: number;
-  publish(subject: string, body: Uint8Array, headers: MsgHdrs): void;
+  publish(subject: string, body: Uint8Array, headers?: MsgHdrs): void;
   /** Calls `sendMore` once, when there is some. */
   awaitRoom(listener: WindowListener): void;
   /** @returns how to stop listening. */
@@ -62,7 +62,10 @@ class Window implements PublishWindow {
   private readonly waiting = new Set<WindowListener>();
   private readonly timer: NodeJS.Timeout;
 
-  constructor(private readonly connection: NatsConnection, private readonly unansweredMax: number) {
+  constructor(
+    private readonly connection: NatsConnection,
+    private readonly unansweredMax: number,
+  ) {
     connection.subscribe(`${this.inbox}.*`, { callback: (_error, answer) => this.answered(answer) });
     this.timer = setInterval(() => this.look(), pauseMs);
     this.timer.unref();
@@ -75,9 +78,13 @@ class Window implements PublishWindow {
     return this.unanswered < this.unansweredMax;
   }
 
-  publish(subject: string, body: Uint8Array, headers: MsgHdrs): void {
+  publish(subject: string, body: Uint8Array, headers?: MsgHdrs): void {
     if (this.unanswered++ === 0) this.answeredAtMs = Date.now();
-    this.connection.publish(subject, body, { headers, reply: this.reply });
+    this.connection.publish(
+      subject,
+      body,
+      headers === undefined ? { reply: this.reply } : { headers, reply: this.reply },
+    );
   }
 
   awaitRoom(listener: WindowListener): void {

@@ -1,11 +1,11 @@
 /**
  * Asks the merged view: one question, one answer of one position, put together from its chunks.
  */
-import { formatChunk, parseChunk, chunkHeader } from '../../protocol/messages/chunks.js';
+import { chunkHeader, formatChunk, parseChunk } from '../../protocol/messages/chunks.js';
 import { eachBlockRow } from '../../protocol/messages/row-blocks.js';
 import { type RowTuple, toTuple } from '../../protocol/messages/row-tuple.js';
-import { type MinuteRow, toViewRow, type ViewRow } from '../../protocol/minute-row.js';
 import type { Step, Terms, ViewAsked, ViewRefused } from '../../protocol/messages/view.js';
+import { type MinuteRow, toViewRow, type ViewRow } from '../../protocol/minute-row.js';
 import type { Position } from '../../protocol/range.js';
 import type { Bus } from '../bus/bus.js';
 import { OutOfReachError, PromiseError, RetryableError, UsageError } from '../errors.js';
@@ -35,7 +35,10 @@ export interface Answer {
 }
 
 /** The same with exact sums: `[service, minute, cpu, …]` in millionths, sums past 2^53 as strings. */
-export interface ExactAnswer { rows: RowTuple[]; terms: Terms }
+export interface ExactAnswer {
+  rows: RowTuple[];
+  terms: Terms;
+}
 
 const waitMsDefault = 10_000;
 /** A chunk that does not come within this fails the answer. */
@@ -75,7 +78,9 @@ const within = async <T>(promise: Promise<T>, waitMs: number, what: () => string
 /** A refusal is JSON that begins with it; an answer's head begins with its terms. */
 const readRefusal = (body: Uint8Array): ViewRefused | undefined => {
   const text = Buffer.from(body.buffer, body.byteOffset, body.byteLength);
-  return text.subarray(0, 9).toString('latin1') === '{"error":' ? (JSON.parse(text.toString('utf8')) as ViewRefused) : undefined;
+  return text.subarray(0, 9).toString('latin1') === '{"error":'
+    ? (JSON.parse(text.toString('utf8')) as ViewRefused)
+    : undefined;
 };
 
 type Visit = (service: string, minute: number, row: MinuteRow) => void;
@@ -88,13 +93,15 @@ const askView = async (bus: Bus, asked: ViewAsked, visit: Visit): Promise<Terms>
   let isWhole = false;
   try {
     for (;;) {
-      const next = await within(messages.next(), expected === 0 ? firstWaitMs : chunkWaitMs,
-        () => (expected === 0 ? 'no answer' : `chunk ${expected + 1} of the answer did not come`));
+      const next = await within(messages.next(), expected === 0 ? firstWaitMs : chunkWaitMs, () =>
+        expected === 0 ? 'no answer' : `chunk ${expected + 1} of the answer did not come`,
+      );
       if (next.done === true) throw new OutOfReachError('view.asked: the answer broke off');
       const refusal = readRefusal(next.value.body);
       if (refusal !== undefined) throw toError(refusal);
       const chunk = parseChunk(next.value.header(chunkHeader) ?? formatChunk(0, 1));
-      if (chunk?.index !== expected) throw new OutOfReachError(`view.asked: chunk ${expected + 1} of the answer is missing`);
+      if (chunk?.index !== expected)
+        throw new OutOfReachError(`view.asked: chunk ${expected + 1} of the answer is missing`);
       const { terms } = eachBlockRow(next.value.body, visit);
       expected += 1;
       if (expected === chunk.total) {
@@ -104,7 +111,8 @@ const askView = async (bus: Bus, asked: ViewAsked, visit: Visit): Promise<Terms>
     }
   } finally {
     const ended = messages.return?.(undefined);
-    if (isWhole) await ended; // else it may still wait for what will not come
+    if (isWhole)
+      await ended; // else it may still wait for what will not come
     else ended?.catch(() => undefined);
   }
 };
@@ -112,7 +120,9 @@ const askView = async (bus: Bus, asked: ViewAsked, visit: Visit): Promise<Terms>
 /** @throws UsageError, OutOfReachError, PromiseError */
 export const queryView = async (bus: Bus, options: QueryOptions): Promise<Answer> => {
   const rows: ViewRow[] = [];
-  const terms = await askView(bus, toAsked(options), (service, start, row) => rows.push(toViewRow(service, start, row)));
+  const terms = await askView(bus, toAsked(options), (service, start, row) =>
+    rows.push(toViewRow(service, start, row)),
+  );
   return { rows, terms };
 };
 

@@ -10,13 +10,13 @@
  * In time means: `resendAfterMs` after it was sent something later was acknowledged, or nothing at all was. METRICS keeps
  * the order of a connection, so what only waits in line behind others needs no copy. Without an answer the pause doubles.
  */
-import { headers as newHeaders, type Msg, type NatsConnection, type Subscription } from '@nats-io/transport-node';
+import { type Msg, type NatsConnection, headers as newHeaders, type Subscription } from '@nats-io/transport-node';
 import { readReadingSealed } from '../../protocol/messages/readers.js';
 import type { ReadingSealed } from '../../protocol/messages/reading-sealed.js';
 import { encodeName } from '../../protocol/name-code.js';
 import { countRanges, type Ranges } from '../../protocol/range.js';
 import { UsageError } from '../errors.js';
-import { KeptReadings, type KeptMessage, newlyIn } from './kept-readings.js';
+import { type KeptMessage, KeptReadings, newlyIn } from './kept-readings.js';
 import { type PublishWindow, type WindowListener, windowOf } from './publish-window.js';
 
 export interface SourceOptions {
@@ -27,6 +27,11 @@ export interface SourceOptions {
   agent: string;
   /** The n of the first reading. Default 1. */
   firstN?: number;
+  /**
+   * Where agent and n stand. headers (default): any line may be sent, also one that is no JSON. lines: in each line, which must be
+   * a JSON object of one's own making; half of the cost where a message has one line.
+   */
+  identity?: 'headers' | 'lines';
   keptReadingsMax?: number;
   keptBytesMax?: number;
   resendAfterMs?: number;
@@ -95,9 +100,19 @@ export const openSource = (options: SourceOptions): Source => new NatsSource(opt
 class NatsSource implements Source, WindowListener {
   readonly subject: string;
   readonly agent: string;
-  readonly counts: SourceCounts = { added: 0, known: 0, sealed: 0, refused: {}, copies: 0, givenUp: 0, kept: 0, turnedAway: 0 };
+  readonly counts: SourceCounts = {
+    added: 0,
+    known: 0,
+    sealed: 0,
+    refused: {},
+    copies: 0,
+    givenUp: 0,
+    kept: 0,
+    turnedAway: 0,
+  };
   sealed: Ranges = [];
 
+  private readonly agentText: string;
   private readonly kept = new KeptReadings();
   private readonly keptReadingsMax: number;
   private readonly keptBytesMax: number;
@@ -119,6 +134,7 @@ class NatsSource implements Source, WindowListener {
   constructor(private readonly options: SourceOptions) {
     this.subject = options.subject;
     this.agent = options.agent;
+    this.agentText = JSON.stringify(options.agent);
     this.nextN = options.firstN ?? 1;
     this.keptReadingsMax = options.keptReadingsMax ?? 100_000;
     this.keptBytesMax = options.keptBytesMax ?? 64 * 1024 * 1024;
@@ -148,7 +164,7 @@ class NatsSource implements Source, WindowListener {
     this.counts.added += count - known;
     if (known === count) return;
     if (this.kept.readings === 0) this.progressAtMs = Date.now(); // nothing was waited for until now
-    this.kept.add(n, count, encodeLines(lines));
+    this.kept.add(n, count, this.encode(n, lines));
     while (this.kept.readings > this.keptReadingsMax || this.kept.bytes > this.keptBytesMax) this.giveUpOldest();
     this.sendMore();
   }
@@ -169,7 +185,7 @@ class NatsSource implements Source, WindowListener {
 
   ask(n: number, line: string): void {
     if (!(n >= 1 && n < this.nextN)) throw new UsageError(`n ${n} was not given yet: the next one is ${this.nextN}`);
-    this.publish(n, encodeLines(line));
+    this.publish(n, this.encode(n, line));
   }
 
   holds(n: number): boolean {
@@ -182,14 +198,16 @@ class NatsSource implements Source, WindowListener {
     if (!this.options.connection.isClosed()) this.subscription.unsubscribe();
   }
 
-  reconnected(): void { // C1
+  reconnected(): void {
+    // C1
     this.progress();
     this.kept.sendAllAgain();
     this.sendMore();
   }
 
   sendMore(): void {
-    while (this.window.hasRoom) { // C2
+    while (this.window.hasRoom) {
+      // C2
       const message = this.kept.next(Date.now());
       if (message === undefined) break;
       if (message.copies > 0) this.counts.copies++;
@@ -200,7 +218,18 @@ class NatsSource implements Source, WindowListener {
     else this.wake();
   }
 
+  private encode(n: number, lines: string | readonly string[]): Uint8Array {
+    if (this.options.identity !== 'lines') return encodeLines(lines);
+    const identify = (line: string, i: number): string =>
+      `${line.slice(0, -1)},"agent":${this.agentText},"n":${n + i}}`;
+    return encodeLines(typeof lines === 'string' ? identify(lines, 0) : lines.map(identify));
+  }
+
   private publish(n: number, body: Uint8Array): void {
+    if (this.options.identity === 'lines' && !this.hasGivenUp) {
+      this.window.publish(this.subject, body);
+      return;
+    }
     const headers = newHeaders();
     headers.set('Tidemark-Agent', this.agent);
     headers.set('Tidemark-N', String(n));
@@ -234,7 +263,8 @@ class NatsSource implements Source, WindowListener {
     const fresh = newlyIn(after, before);
     this.sealed = after;
     this.counts.sealed = countRanges(after);
-    for (const { reason } of acknowledgement.refused) this.counts.refused[reason] = (this.counts.refused[reason] ?? 0) + 1;
+    for (const { reason } of acknowledgement.refused)
+      this.counts.refused[reason] = (this.counts.refused[reason] ?? 0) + 1;
     const named = this.kept.seal(after, fresh);
     if (fresh.length > 0) this.progress();
     this.counts.kept = this.kept.readings;
@@ -246,7 +276,8 @@ class NatsSource implements Source, WindowListener {
 
   private wake(): void {
     if (this.roomWaiters.length > 0 && this.hasRoom) for (const resolve of this.roomWaiters.splice(0)) resolve();
-    if (this.drainWaiters.length > 0 && this.kept.readings === 0) for (const resolve of this.drainWaiters.splice(0)) resolve();
+    if (this.drainWaiters.length > 0 && this.kept.readings === 0)
+      for (const resolve of this.drainWaiters.splice(0)) resolve();
   }
 
   /** C1: holes below what is acknowledged, and everything when nothing was acknowledged for as long as the pause. */

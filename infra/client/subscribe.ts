@@ -40,7 +40,11 @@ const takeMax = 200;
 const pauseMsMin = 200;
 const pauseMsMax = 2_000;
 
-interface Begun { readonly change: ViewUpdated; readonly total: number; next: number }
+interface Begun {
+  readonly change: ViewUpdated;
+  readonly total: number;
+  next: number;
+}
 
 class ViewSubscription implements Subscription {
   #bus: Bus | undefined;
@@ -55,12 +59,19 @@ class ViewSubscription implements Subscription {
   readonly #begun = new Map<string, Begun>();
   readonly #subjects: ReadonlySet<string> | undefined;
 
-  constructor(readonly open: () => Promise<Bus>, readonly options: SubscribeOptions) {
+  constructor(
+    readonly open: () => Promise<Bus>,
+    readonly options: SubscribeOptions,
+  ) {
     this.#since = options.since;
     const { services } = options;
-    this.#subjects = services === undefined || services.length === 0 ? undefined
-      : new Set(services.map((service) => `view.updated.${encodeName(service)}`));
-    this.#stopped = new Promise((resolve) => { this.#wake = resolve; });
+    this.#subjects =
+      services === undefined || services.length === 0
+        ? undefined
+        : new Set(services.map((service) => `view.updated.${encodeName(service)}`));
+    this.#stopped = new Promise((resolve) => {
+      this.#wake = resolve;
+    });
   }
 
   async close(): Promise<void> {
@@ -96,7 +107,12 @@ class ViewSubscription implements Subscription {
 
   async #pause(ms: number): Promise<void> {
     let timer: NodeJS.Timeout | undefined;
-    await Promise.race([this.#stopped, new Promise((resolve) => { timer = setTimeout(resolve, ms); })]);
+    await Promise.race([
+      this.#stopped,
+      new Promise((resolve) => {
+        timer = setTimeout(resolve, ms);
+      }),
+    ]);
     clearTimeout(timer);
   }
 
@@ -107,7 +123,7 @@ class ViewSubscription implements Subscription {
     const filter = only !== undefined && others.length === 0 ? only : 'view.updated.*';
     const isResumed = this.#since !== undefined;
     const start = await this.#start(bus);
-    if (isResumed && await this.#isGone(bus)) yield* this.#current(bus);
+    if (isResumed && (await this.#isGone(bus))) yield* this.#current(bus);
     const reader = await bus.read('VIEWS', { filter, start });
     try {
       while (!this.#isClosed) {
@@ -115,7 +131,7 @@ class ViewSubscription implements Subscription {
           const change = this.#accept(message);
           if (change !== undefined) yield change;
         }
-        if (!await this.#ready(reader, bus)) return;
+        if (!(await this.#ready(reader, bus))) return;
       }
     } finally {
       await reader.close().catch(() => undefined);
@@ -124,7 +140,10 @@ class ViewSubscription implements Subscription {
 
   /** @returns whether to go on */
   async #ready(reader: LogReader, bus: Bus): Promise<boolean> {
-    const ready = reader.ready().then(() => true, () => false); // lost: a new connection goes on where this one was
+    const ready = reader.ready().then(
+      () => true,
+      () => false,
+    ); // lost: a new connection goes on where this one was
     return Promise.race([ready, this.#stopped.then(() => false), bus.closed.then(() => false)]);
   }
 
@@ -139,7 +158,7 @@ class ViewSubscription implements Subscription {
 
   /** C4: whether VIEWS may have forgotten something that came after the position. */
   async #isGone(bus: Bus): Promise<boolean> {
-    const since = reaches(this.#reached, this.#since ?? []) ? this.#reached : this.#since ?? [];
+    const since = reaches(this.#reached, this.#since ?? []) ? this.#reached : (this.#since ?? []);
     const { first, messages } = await bus.extent('VIEWS');
     if (first <= 1) return false;
     const oldest = messages === 0 ? undefined : await bus.at('VIEWS', first);
@@ -151,7 +170,9 @@ class ViewSubscription implements Subscription {
   async *#current(bus: Bus): AsyncGenerator<ViewChange> {
     const { services } = this.options;
     const { rows, terms } = await queryView(bus, {
-      from: this.options.missedFrom ?? 'now-1d', to: 'now+1d', ...(services === undefined ? {} : { services }),
+      from: this.options.missedFrom ?? 'now-1d',
+      to: 'now+1d',
+      ...(services === undefined ? {} : { services }),
     });
     const byService = new Map<string, ViewRow[]>((services ?? []).map((service) => [service, []]));
     for (const row of rows) {
@@ -193,7 +214,8 @@ class ViewSubscription implements Subscription {
       this.#begun.set(update.service, { change: update, total: chunk.total, next: 1 });
       return undefined;
     }
-    const goesOn = begun?.next === chunk.index && begun.total === chunk.total && reaches(begun.change.position, update.position);
+    const goesOn =
+      begun?.next === chunk.index && begun.total === chunk.total && reaches(begun.change.position, update.position);
     if (begun === undefined || !goesOn) {
       this.#begun.delete(update.service);
       return undefined;
@@ -207,4 +229,5 @@ class ViewSubscription implements Subscription {
 }
 
 /** @param open gives a connection of the subscription's own, each time anew */
-export const subscribeView = (open: () => Promise<Bus>, options: SubscribeOptions): Subscription => new ViewSubscription(open, options);
+export const subscribeView = (open: () => Promise<Bus>, options: SubscribeOptions): Subscription =>
+  new ViewSubscription(open, options);

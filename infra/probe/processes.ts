@@ -6,8 +6,8 @@
  * systeminformation's list.
  */
 import { readdirSync, readFileSync } from 'node:fs';
-import { basename } from 'node:path';
 import { cpus, totalmem } from 'node:os';
+import { basename } from 'node:path';
 import si from 'systeminformation';
 
 export interface ProcessUse {
@@ -34,7 +34,12 @@ const nameCharactersMax = 15;
 /** Fields behind the name in /proc/<pid>/stat, counted from the state (proc(5), field 3). */
 const field = { utime: 11, stime: 12, started: 19, rssPages: 21 } as const;
 
-interface Stat { name: string; cpuMs: number; started: number; rssPages: number }
+interface Stat {
+  name: string;
+  cpuMs: number;
+  started: number;
+  rssPages: number;
+}
 
 /** One /proc/<pid>/stat. The name stands in parentheses and may hold any character, parentheses too. */
 export const parseStat = (text: string): Stat | undefined => {
@@ -92,14 +97,25 @@ const fullName = (pid: number, stat: Stat): string | undefined => {
 const readLinux = (pids: readonly number[] | undefined): ProcessUse[] => {
   knownPageBytes ??= pageBytes();
   const total = totalmem();
-  const chosen = pids ?? readdirSync('/proc').map(Number).filter((pid) => pid > 0);
+  const chosen =
+    pids ??
+    readdirSync('/proc')
+      .map(Number)
+      .filter((pid) => pid > 0);
   const uses: ProcessUse[] = [];
   for (const pid of chosen) {
     const stat = parseStat(readText(`/proc/${pid}/stat`) ?? '');
     if (stat === undefined) continue;
     const name = fullName(pid, stat);
     if (name === undefined) continue;
-    uses.push({ pid, name, ownName: stat.name, started: stat.started, cpuMs: stat.cpuMs, ramPercent: (100 * stat.rssPages * knownPageBytes) / total });
+    uses.push({
+      pid,
+      name,
+      ownName: stat.name,
+      started: stat.started,
+      cpuMs: stat.cpuMs,
+      ramPercent: (100 * stat.rssPages * knownPageBytes) / total,
+    });
   }
   return uses;
 };
@@ -110,7 +126,14 @@ const readElsewhere = async (pids: readonly number[] | undefined): Promise<Proce
   const cores = process.platform === 'darwin' ? 1 : cpus().length;
   return list
     .filter(({ pid }) => pids === undefined || pids.includes(pid))
-    .map(({ pid, name, started, cpu, mem }) => ({ pid, name, ownName: name, started, cpuPercent: cpu * cores, ramPercent: mem }));
+    .map(({ pid, name, started, cpu, mem }) => ({
+      pid,
+      name,
+      ownName: name,
+      started,
+      cpuPercent: cpu * cores,
+      ramPercent: mem,
+    }));
 };
 
 /** All processes, or those of these pids that run. */

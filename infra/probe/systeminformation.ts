@@ -19,7 +19,9 @@ const shared = <T>(everyMs: number, look: () => Promise<T>): (() => Promise<T>) 
     if (answer === undefined || now - lookedAtMs >= everyMs) {
       lookedAtMs = now;
       const next = look();
-      next.catch(() => { lookedAtMs = -Infinity; }); // a failure is not kept
+      next.catch(() => {
+        lookedAtMs = -Infinity;
+      }); // a failure is not kept
       answer = next;
     }
     return answer;
@@ -73,18 +75,21 @@ export const machineProbe = async ({ diskPath }: { diskPath: string }): Promise<
   await machineCpu().catch(() => undefined); // the first one is the average since the machine was started: dropped
   const madeAtMs = performance.now();
   return {
-    sample: () => orNothing(async () => {
-      if (performance.now() - madeAtMs < lookAgainAfterMs) return undefined;
-      const [cpu, ram, disk] = await Promise.all([machineCpu(), machineRam(), diskUsed(diskPath)]);
-      return { cpu, ram, disk };
-    }),
+    sample: () =>
+      orNothing(async () => {
+        if (performance.now() - madeAtMs < lookAgainAfterMs) return undefined;
+        const [cpu, ram, disk] = await Promise.all([machineCpu(), machineRam(), diskUsed(diskPath)]);
+        return { cpu, ram, disk };
+      }),
   };
 };
 
 const choose = async (choice: ProcessChoice): Promise<ProcessUse[]> => {
   if ('pids' in choice) return readProcesses(choice.pids());
   const except = new Set(choice.exceptPids?.() ?? []);
-  return (await readProcesses()).filter(({ pid, name, ownName }) => (name === choice.name || ownName === choice.name) && !except.has(pid));
+  return (await readProcesses()).filter(
+    ({ pid, name, ownName }) => (name === choice.name || ownName === choice.name) && !except.has(pid),
+  );
 };
 
 /** The processes of one program, together: cpu in percent of one core, ram of the machine's memory. */
@@ -93,17 +98,18 @@ export const programProbe = async (choice: ProcessChoice, { diskPath }: { diskPa
   let beforeAtMs = performance.now();
   let last: Sample | undefined;
   return {
-    sample: () => orNothing(async () => {
-      const elapsedMs = performance.now() - beforeAtMs;
-      if (elapsedMs < lookAgainAfterMs) return last;
-      const now = await choose(choice);
-      const cpu = cpuBetween(before, now, elapsedMs).reduce((sum, share) => sum + share, 0);
-      const ram = now.reduce((sum, use) => sum + use.ramPercent, 0);
-      before = now;
-      beforeAtMs += elapsedMs;
-      last = now.length === 0 ? undefined : { cpu, ram, disk: await diskUsed(diskPath) };
-      return last;
-    }),
+    sample: () =>
+      orNothing(async () => {
+        const elapsedMs = performance.now() - beforeAtMs;
+        if (elapsedMs < lookAgainAfterMs) return last;
+        const now = await choose(choice);
+        const cpu = cpuBetween(before, now, elapsedMs).reduce((sum, share) => sum + share, 0);
+        const ram = now.reduce((sum, use) => sum + use.ramPercent, 0);
+        before = now;
+        beforeAtMs += elapsedMs;
+        last = now.length === 0 ? undefined : { cpu, ram, disk: await diskUsed(diskPath) };
+        return last;
+      }),
   };
 };
 

@@ -1,4 +1,4 @@
-import t from 'tap';
+import t, { type Test } from 'tap';
 import { openBus } from '../../../infra/bus/nats.js';
 import { ensureStreams } from '../../../infra/bus/streams.js';
 import type { Bus } from '../../../infra/bus/bus.js';
@@ -9,7 +9,7 @@ const nats = await startNats(t);
 const sizes = { partitions: 4, metricsBytesMax: 8 * 1024 * 1024, segmentsBytesMax: 8 * 1024 * 1024 };
 await ensureStreams({ nats: nats.url, ...sizes });
 
-const open = async (test: typeof t): Promise<Bus> => {
+const open = async (test: Test): Promise<Bus> => {
   const bus = await openBus({ nats: nats.url }, 'test');
   test.teardown(() => bus.close());
   return bus;
