@@ -24,7 +24,9 @@ const plain = (what: string, total: number): Progress => {
 export const openProgress = (what: string, total: number): Progress => {
   if (process.stderr.isTTY !== true) return plain(what, total);
   const bar = new SingleBar(
-    { stream: process.stderr, format: `${what} {bar} {percentage} %  {note}`, hideCursor: true, fps: 8 }, Presets.shades_classic);
+    { stream: process.stderr, format: `${what} {bar} {percentage} %  {note}`, hideCursor: true, fps: 8 },
+    Presets.shades_classic,
+  );
   bar.start(Math.max(1, total), 0, { note: '' });
   return {
     show: (done, note) => bar.update(Math.min(done, total), { note }),

@@ -7,5 +7,8 @@ import { settingsOf } from './settings-options.js';
 /** @throws OutOfReachError, SettingsError */
 export const connectSourceOf = (command: Command): Promise<NatsConnection> => {
   const { settings } = settingsOf(command);
-  return connectSource({ ...settings, nats: settings.nats ?? `nats://127.0.0.1:${settings.natsPort}` }, `tidemark ${command.name()}`);
+  return connectSource(
+    { ...settings, nats: settings.nats ?? `nats://127.0.0.1:${settings.natsPort}` },
+    `tidemark ${command.name()}`,
+  );
 };

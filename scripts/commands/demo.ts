@@ -1,12 +1,12 @@
 /** `tidemark demo`: fills a running system with made-up readings, history at once and then live. */
 import { randomUUID } from 'node:crypto';
-import { fromEvent, interval, lastValueFrom, merge, take, takeUntil, tap } from 'rxjs';
 import type { NatsConnection } from '@nats-io/transport-node';
+import { fromEvent, interval, lastValueFrom, merge, take, takeUntil, tap } from 'rxjs';
 import { openSource, type Source } from '../../infra/client/source.js';
 import { OutOfReachError, UsageError } from '../../infra/errors.js';
 import { encodeName } from '../../protocol/name-code.js';
 import type { RegisterCommand } from '../command.js';
-import { isLate, madeUpLine, type MadeUpService, madeUpServices } from '../demo/made-up.js';
+import { isLate, type MadeUpService, madeUpLine, madeUpServices } from '../demo/made-up.js';
 import { openProgress } from '../progress.js';
 import { addSettings, connectionSettings } from '../settings-options.js';
 import { connectSourceOf } from '../source-connection.js';
@@ -18,7 +18,11 @@ const messageLines = 500;
 const liveEveryMs = 100;
 const patienceMs = 60_000;
 
-interface Stream { readonly service: MadeUpService; readonly source: Source; late: string[] }
+interface Stream {
+  readonly service: MadeUpService;
+  readonly source: Source;
+  late: string[];
+}
 
 const wholeNumber = (name: string, text: string, min: number, max: number): number => {
   const value = Number(text);
@@ -28,24 +32,35 @@ const wholeNumber = (name: string, text: string, min: number, max: number): numb
   return value;
 };
 
-const openStreams = (connection: NatsConnection, services: readonly MadeUpService[]): Stream[] => services.map((service) => ({
-  service, late: [],
-  source: openSource({ connection, subject: `metrics.${encodeName(service.name)}.${encodeName(service.host)}`, agent: randomUUID() }),
-}));
+const openStreams = (connection: NatsConnection, services: readonly MadeUpService[]): Stream[] =>
+  services.map((service) => ({
+    service,
+    late: [],
+    source: openSource({
+      connection,
+      subject: `metrics.${encodeName(service.name)}.${encodeName(service.host)}`,
+      agent: randomUUID(),
+    }),
+  }));
 
-const sealedOf = (streams: readonly Stream[]): number => streams.reduce((sum, { source }) => sum + source.counts.sealed, 0);
+const sealedOf = (streams: readonly Stream[]): number =>
+  streams.reduce((sum, { source }) => sum + source.counts.sealed, 0);
 
 /** @throws OutOfReachError when nothing is acknowledged any more */
 const patiently = async (waited: Promise<unknown>, streams: readonly Stream[]): Promise<void> => {
   const done = waited.then(() => true);
   for (let sealed = sealedOf(streams); ; sealed = sealedOf(streams)) {
     let timer: NodeJS.Timeout | undefined;
-    const late = new Promise<false>((resolve) => { timer = setTimeout(() => resolve(false), patienceMs); });
+    const late = new Promise<false>((resolve) => {
+      timer = setTimeout(() => resolve(false), patienceMs);
+    });
     const isDone = await Promise.race([done, late]);
     clearTimeout(timer);
     if (isDone) return;
     if (sealedOf(streams) === sealed) {
-      throw new OutOfReachError(`nothing was acknowledged for ${patienceMs / 1000} s: does a buffer run? \`tidemark status\` says who does`);
+      throw new OutOfReachError(
+        `nothing was acknowledged for ${patienceMs / 1000} s: does a buffer run? \`tidemark status\` says who does`,
+      );
     }
   }
 };
@@ -92,26 +107,30 @@ const publishLive = async (streams: readonly Stream[], seed: number, rate: numbe
   let published = 0;
   const stopped = merge(fromEvent(process, 'SIGINT'), fromEvent(process, 'SIGTERM')).pipe(take(1));
   process.stderr.write(`live: ${rate} readings a second, until Ctrl-C\n`);
-  await lastValueFrom(interval(liveEveryMs).pipe(
-    takeUntil(stopped),
-    tap(() => {
-      const now = Date.now();
-      const due = Math.floor(((now - startedAtMs) / 1000) * rate);
-      const lines = new Map<Stream, string[]>();
-      for (; published < due; published++) {
-        const stream = streams[published % streams.length] as Stream;
-        const own = lines.get(stream) ?? [];
-        // Several of one service in one tick are spread over it.
-        own.push(madeUpLine(seed, stream.service, now - (published % liveEveryMs)));
-        lines.set(stream, own);
-      }
-      for (const [stream, own] of lines) if (stream.source.hasRoom) stream.source.add(own);
-    }),
-  ), { defaultValue: 0 });
+  await lastValueFrom(
+    interval(liveEveryMs).pipe(
+      takeUntil(stopped),
+      tap(() => {
+        const now = Date.now();
+        const due = Math.floor(((now - startedAtMs) / 1000) * rate);
+        const lines = new Map<Stream, string[]>();
+        for (; published < due; published++) {
+          const stream = streams[published % streams.length] as Stream;
+          const own = lines.get(stream) ?? [];
+          // Several of one service in one tick are spread over it.
+          own.push(madeUpLine(seed, stream.service, now - (published % liveEveryMs)));
+          lines.set(stream, own);
+        }
+        for (const [stream, own] of lines) if (stream.source.hasRoom) stream.source.add(own);
+      }),
+    ),
+    { defaultValue: 0 },
+  );
 };
 
 export const register: RegisterCommand = (program) => {
-  const command = program.command('demo')
+  const command = program
+    .command('demo')
     .description('publishes made-up readings: history at once, then live')
     .option('--services <N>', 'how many services', '4')
     .option('--days <N>', `days of history, a reading each ${historyEveryMs / 1000} s; 0: none`, '7')
@@ -119,8 +138,11 @@ export const register: RegisterCommand = (program) => {
     .option('--seed <N>', 'another number makes other readings', '1')
     .option('--json', 'how many were sealed, as JSON');
   addSettings(command, connectionSettings)
-    .addHelpText('after', '\nExample:\n  $ tidemark demo --services 4 --days 7 --rate 40\n\n'
-      + 'Each run is a new source: run twice, it adds its readings twice.')
+    .addHelpText(
+      'after',
+      '\nExample:\n  $ tidemark demo --services 4 --days 7 --rate 40\n\n' +
+        'Each run is a new source: run twice, it adds its readings twice.',
+    )
     .action(async (options: { services: string; days: string; rate?: string; seed: string; json?: boolean }) => {
       const services = madeUpServices(wholeNumber('services', options.services, 1, 10_000));
       const days = wholeNumber('days', options.days, 0, 3650);
@@ -133,9 +155,14 @@ export const register: RegisterCommand = (program) => {
         if (rate > 0) await publishLive(streams, seed, rate);
         for (const { source } of streams) await patiently(source.drained(), streams);
         const sealed = sealedOf(streams);
-        process.stdout.write(options.json === true
-          ? `${JSON.stringify({ sealed, services: services.map(({ name }) => name) })}\n`
-          : `${sealed.toLocaleString('en')} readings of ${services.length} services are sealed: ${services.slice(0, 8).map(({ name }) => name).join(', ')}\n`);
+        process.stdout.write(
+          options.json === true
+            ? `${JSON.stringify({ sealed, services: services.map(({ name }) => name) })}\n`
+            : `${sealed.toLocaleString('en')} readings of ${services.length} services are sealed: ${services
+                .slice(0, 8)
+                .map(({ name }) => name)
+                .join(', ')}\n`,
+        );
       } finally {
         await connection.close();
       }

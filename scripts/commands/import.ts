@@ -11,7 +11,11 @@ import { openProgress } from '../progress.js';
 import { addSettings, connectionSettings } from '../settings-options.js';
 import { connectSourceOf } from '../source-connection.js';
 
-interface RecordedFile { readonly path: string; readonly bytes: number; readonly content: string }
+interface RecordedFile {
+  readonly path: string;
+  readonly bytes: number;
+  readonly content: string;
+}
 
 /** Its sha256 names the sources: the same content is the same sources, wherever the file lies. */
 const look = async (path: string): Promise<RecordedFile> => {
@@ -35,20 +39,26 @@ const number = (count: number): string => count.toLocaleString('en');
 const formatCounts = ({ taken, refused, known, sealed }: ImportCounts): string => {
   const reasons = Object.entries(refused).sort(([, a], [, b]) => b - a);
   const all = reasons.reduce((sum, [, count]) => sum + count, 0);
-  const lines = [`${number(taken)} taken, ${number(all)} refused, ${number(known)} known already: ${number(sealed)} sealed`];
+  const lines = [
+    `${number(taken)} taken, ${number(all)} refused, ${number(known)} known already: ${number(sealed)} sealed`,
+  ];
   for (const [reason, count] of reasons) lines.push(`  refused ${number(count)}: ${reason}`);
   return `${lines.join('\n')}\n`;
 };
 
 export const register: RegisterCommand = (program) => {
-  const command = program.command('import')
+  const command = program
+    .command('import')
     .description('publishes recorded readings, and ends when all are sealed; run again, it goes on where it was')
-    .argument('<file...>', 'readings: one JSON object a line, a JSON list, or the original\'s files')
+    .argument('<file...>', "readings: one JSON object a line, a JSON list, or the original's files")
     .option('--patience <TIME>', 'end with exit code 4 when nothing was acknowledged for this long', '60s')
     .option('--json', 'what became of the readings, as JSON');
   addSettings(command, connectionSettings)
-    .addHelpText('after', '\nExample:\n  $ tidemark import readings.ndjson\n\n'
-      + 'Imported again, a file adds nothing: its readings are known by its content.')
+    .addHelpText(
+      'after',
+      '\nExample:\n  $ tidemark import readings.ndjson\n\n' +
+        'Imported again, a file adds nothing: its readings are known by its content.',
+    )
     .action(async (paths: string[], options: { patience: string; json?: boolean }) => {
       const patienceMs = parseDuration(options.patience);
       const files: RecordedFile[] = [];
@@ -59,10 +69,16 @@ export const register: RegisterCommand = (program) => {
         for (const { path, bytes, content } of files) {
           const progress = openProgress(path, bytes);
           try {
-            counts = addCounts(counts, await importLines({
-              lines: readRecorded(path), content, connection, patienceMs,
-              onProgress: (at) => progress.show(at.bytes, `${number(at.lines)} read, ${number(at.sealed)} sealed`),
-            }));
+            counts = addCounts(
+              counts,
+              await importLines({
+                lines: readRecorded(path),
+                content,
+                connection,
+                patienceMs,
+                onProgress: (at) => progress.show(at.bytes, `${number(at.lines)} read, ${number(at.sealed)} sealed`),
+              }),
+            );
           } finally {
             progress.end();
           }

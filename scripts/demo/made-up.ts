@@ -12,9 +12,12 @@ export interface MadeUpService {
 
 const names = ['web', 'checkout', 'search', 'billing', 'mail', 'images', 'login', 'reports'];
 
-export const madeUpServices = (count: number): MadeUpService[] => Array.from({ length: count }, (_, index) => ({
-  name: names[index] ?? `service-${index + 1}`, host: `demo-${index % 3 + 1}`, index,
-}));
+export const madeUpServices = (count: number): MadeUpService[] =>
+  Array.from({ length: count }, (_, index) => ({
+    name: names[index] ?? `service-${index + 1}`,
+    host: `demo-${(index % 3) + 1}`,
+    index,
+  }));
 
 /** A number in [0, 1) from whole numbers: mixed as the finaliser of MurmurHash3 does. */
 export const noise = (...parts: readonly number[]): number => {
@@ -50,9 +53,10 @@ export const madeUpLine = (seed: number, { name, host, index }: MadeUpService, a
   const peak = own(2, Math.floor(at / peakMs)) < 0.01 ? 40 * (0.5 + own(3, at)) : 0;
   const cpu = base + 45 * rhythm(at) * (0.5 + own(4)) + 8 * (own(5, at) - 0.5) + peak;
   const ram = 25 + 30 * own(6) + 15 * rhythm(at) + 2 * own(7, at);
-  const disk = 20 + 40 * own(8) + ((at / dayMs) * (1 + own(9))) % 20 + 0.1 * own(10, at);
+  const disk = 20 + 40 * own(8) + (((at / dayMs) * (1 + own(9))) % 20) + 0.1 * own(10, at);
   return `{"service":"${name}","host":"${host}","timestamp":${at},"cpu":${within(cpu)},"ram":${within(ram)},"disk":${within(disk)}}`;
 };
 
 /** Whether a reading arrives late: one in two hundred. */
-export const isLate = (seed: number, { index }: MadeUpService, at: number): boolean => noise(seed, index, 11, at) < 0.005;
+export const isLate = (seed: number, { index }: MadeUpService, at: number): boolean =>
+  noise(seed, index, 11, at) < 0.005;

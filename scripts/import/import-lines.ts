@@ -47,7 +47,11 @@ const tooLong = 'longer than a message';
 /** The n of the empty line with which each lane begins: its acknowledgement names all that was ever sealed (B2, B8). */
 const greetingN = 1;
 
-interface RecordedLine { readonly text: string; readonly identity: Identity | undefined; readonly isLong: boolean }
+interface RecordedLine {
+  readonly text: string;
+  readonly identity: Identity | undefined;
+  readonly isLong: boolean;
+}
 
 interface Lane {
   readonly source: Source;
@@ -113,7 +117,8 @@ class Import {
     this.bytes += lineBytes + 1;
     const identity = identityIn(line);
     const lane = this.laneAt(identity === undefined ? this.turn++ % laneCount : laneOfAgent(identity.agent));
-    if (lane.pending.length >= messageLinesMax || lane.pendingBytes + lineBytes > messageBytesMax) await this.flush(lane);
+    if (lane.pending.length >= messageLinesMax || lane.pendingBytes + lineBytes > messageBytesMax)
+      await this.flush(lane);
     const isLong = lineBytes > this.lineBytesMax;
     lane.pending.push({ text: isLong ? '' : line, identity, isLong }); // an empty line's n is taken all the same
     lane.pendingBytes += isLong ? 1 : lineBytes + 1;
@@ -121,7 +126,9 @@ class Import {
   }
 
   private laneAt(index: number): Lane {
-    return (this.lanes[index] ??= this.openLane(index));
+    const lane = this.lanes[index] ?? this.openLane(index);
+    this.lanes[index] = lane;
+    return lane;
   }
 
   private openLane(index: number): Lane {
@@ -129,7 +136,12 @@ class Import {
     const agent = laneAgent(this.options.content, index);
     const refusals = countRefusals(subject, agent);
     const source = openSource({
-      connection: this.options.connection, subject, agent, keptReadingsMax, keptBytesMax, firstN: greetingN,
+      connection: this.options.connection,
+      subject,
+      agent,
+      keptReadingsMax,
+      keptBytesMax,
+      firstN: greetingN,
       ...(this.options.resendAfterMs === undefined ? {} : { resendAfterMs: this.options.resendAfterMs }),
       onAcknowledged: (acknowledgement, named) => {
         this.heardAtMs = Date.now();
@@ -139,7 +151,14 @@ class Import {
       },
     });
     const lane: Lane = {
-      source, refusals, greeted: source.acknowledged(), before: [], nextN: greetingN + 1, pending: [], pendingBytes: 0, lastRefusedTold: 0,
+      source,
+      refusals,
+      greeted: source.acknowledged(),
+      before: [],
+      nextN: greetingN + 1,
+      pending: [],
+      pendingBytes: 0,
+      lastRefusedTold: 0,
     };
     source.add('');
     return lane;
@@ -203,12 +222,18 @@ class Import {
 
   private nobodyAnswers(): OutOfReachError {
     const turnedAway = this.openLanes().some(({ source }) => source.counts.turnedAway > 0);
-    return new OutOfReachError(`nothing was acknowledged for ${this.options.patienceMs / 1000} s, ${this.sealed()} of ${this.lines} readings are sealed: ${
-      turnedAway ? 'METRICS is full, or not there' : 'is a buffer running?'} Run the same import again later: it goes on from here`);
+    return new OutOfReachError(
+      `nothing was acknowledged for ${this.options.patienceMs / 1000} s, ${this.sealed()} of ${this.lines} readings are sealed: ${
+        turnedAway ? 'METRICS is full, or not there' : 'is a buffer running?'
+      } Run the same import again later: it goes on from here`,
+    );
   }
 
   private sealed(): number {
-    return this.openLanes().reduce((sum, { source }) => sum + source.counts.sealed - (hasNumber(source.sealed, greetingN) ? 1 : 0), 0);
+    return this.openLanes().reduce(
+      (sum, { source }) => sum + source.counts.sealed - (hasNumber(source.sealed, greetingN) ? 1 : 0),
+      0,
+    );
   }
 
   private progress(): void {

@@ -5,8 +5,9 @@
  * content and the lane: so an import that is run again, be it on data that has another number of partitions by now, is
  * the same sources again.
  */
-import { isAgent, isReadingNumber } from '../../protocol/reading.js';
+
 import { partitionOf } from '../../protocol/name-code.js';
+import { isAgent, isReadingNumber } from '../../protocol/reading.js';
 
 export const laneCount = 16;
 
@@ -33,7 +34,10 @@ export const laneSubjects = (): readonly string[] => {
 /** @param content sha256 of the file, in hex. */
 export const laneAgent = (content: string, lane: number): string => `import-${content.slice(0, 32)}-${lane}`;
 
-export interface Identity { agent: string; n: number }
+export interface Identity {
+  agent: string;
+  n: number;
+}
 
 /** The identity that a line brings itself; it goes before the import's. */
 export const identityIn = (line: string): Identity | undefined => {

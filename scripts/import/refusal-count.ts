@@ -30,7 +30,9 @@ export const countRefusals = (subject: string, agent: string, now: () => number 
   /** Counted by reading them here, or not to be counted. */
   let settled: Ranges = [];
 
-  const count = (reason: string): void => { byReason.set(reason, (byReason.get(reason) ?? 0) + 1); };
+  const count = (reason: string): void => {
+    byReason.set(reason, (byReason.get(reason) ?? 0) + 1);
+  };
 
   const readAgain = (message: KeptMessage): void => {
     for (const [i, line] of splitLines(message.body).entries()) {
@@ -44,7 +46,9 @@ export const countRefusals = (subject: string, agent: string, now: () => number 
 
   return {
     byReason,
-    leaveOut: (ranges) => { settled = ranges.reduce((all, [from, to]) => addRange(all, from, to), settled); },
+    leaveOut: (ranges) => {
+      settled = ranges.reduce((all, [from, to]) => addRange(all, from, to), settled);
+    },
     heard: ({ refused }, named, holds) => {
       for (const { n, reason } of refused) {
         if (told.has(n) || hasNumber(settled, n)) continue;

@@ -10,7 +10,15 @@ t.test('B2: an import into the real system counts each reading once, however oft
   t.teardown(() => connection.close());
   const at = Date.UTC(2026, 10, 20);
   const reading = (i: number, more: object = {}): string =>
-    JSON.stringify({ service: `s${i % 5}`, host: 'h', timestamp: at + i * 1000, cpu: i % 100, ram: 2, disk: 3, ...more });
+    JSON.stringify({
+      service: `s${i % 5}`,
+      host: 'h',
+      timestamp: at + i * 1000,
+      cpu: i % 100,
+      ram: 2,
+      disk: 3,
+      ...more,
+    });
   const lines = Array.from({ length: 5000 }, (_, i) => {
     if (i % 50 === 7) return '{"service":';
     if (i % 50 === 8) return reading(i, { ram: -1 });
@@ -19,14 +27,27 @@ t.test('B2: an import into the real system counts each reading once, however oft
   // Copies of what has an identity of its own, behind the originals.
   lines.push(lines[5] as string, lines[15] as string, lines[4995] as string);
   const content = createHash('sha256').update(lines.join('\n')).digest('hex');
-  const run = () => importLines({
-    lines: (async function* () { yield* lines; })(), content, connection, patienceMs: 20_000, onProgress: () => undefined,
-  });
+  const run = () =>
+    importLines({
+      lines: (async function* () {
+        yield* lines;
+      })(),
+      content,
+      connection,
+      patienceMs: 20_000,
+      onProgress: () => undefined,
+    });
   t.same(await run(), { taken: 4800, refused: { 'not JSON': 100, 'ram below 0': 100 }, known: 3, sealed: 5003 });
   t.same(await run(), { taken: 0, refused: {}, known: 5003, sealed: 5003 });
   const { rows: counted, terms } = await rows();
-  t.equal(terms.position.reduce((sum, offset) => sum + offset, 0), 4800);
-  t.ok(terms.position.every((offset) => offset > 0), `every partition is used: ${terms.position}`);
+  t.equal(
+    terms.position.reduce((sum, offset) => sum + offset, 0),
+    4800,
+  );
+  t.ok(
+    terms.position.every((offset) => offset > 0),
+    `every partition is used: ${terms.position}`,
+  );
   t.equal(terms.missing, 0);
   t.equal(terms.refused, 200);
   t.ok(counted.length > 0);

@@ -6,48 +6,57 @@ import { addRange, hasNumber, type Ranges } from '../../../protocol/range.js';
 const body = Buffer.from('{}');
 
 t.test('what is newly in a list of ranges is what the other lacks', async (t) => {
-  const someRanges = fc.array(fc.tuple(fc.nat(40), fc.nat(6))).map((pairs) =>
-    pairs.reduce<Ranges>((ranges, [from, length]) => addRange(ranges, from, from + length), []));
-  fc.assert(fc.property(someRanges, someRanges, (now, before) => {
-    const fresh = newlyIn(now, before);
-    for (let n = 0; n < 60; n++) {
-      if (hasNumber(fresh, n) !== (hasNumber(now, n) && !hasNumber(before, n))) return false;
-    }
-    return true;
-  }));
+  const someRanges = fc
+    .array(fc.tuple(fc.nat(40), fc.nat(6)))
+    .map((pairs) => pairs.reduce<Ranges>((ranges, [from, length]) => addRange(ranges, from, from + length), []));
+  fc.assert(
+    fc.property(someRanges, someRanges, (now, before) => {
+      const fresh = newlyIn(now, before);
+      for (let n = 0; n < 60; n++) {
+        if (hasNumber(fresh, n) !== (hasNumber(now, n) && !hasNumber(before, n))) return false;
+      }
+      return true;
+    }),
+  );
   t.pass('for any two lists');
 });
 
 t.test('a message is kept until all of its readings are named, in whatever order and pieces', async (t) => {
-  fc.assert(fc.property(
-    fc.array(fc.integer({ min: 1, max: 5 }), { minLength: 1, maxLength: 30 }),
-    fc.array(fc.tuple(fc.integer({ min: 1, max: 90 }), fc.integer({ min: 1, max: 20 })), { maxLength: 20 }),
-    (sizes, names) => {
-      const kept = new KeptReadings();
-      const messages: { n: number; lines: number }[] = [];
-      let n = 1;
-      for (const lines of sizes) {
-        kept.add(n, lines, body);
-        messages.push({ n, lines });
-        n += lines;
-      }
-      let sealed: Ranges = [];
-      for (const [from, length] of names) {
-        const before = sealed;
-        sealed = addRange(sealed, from, from + length);
-        kept.seal(sealed, newlyIn(sealed, before));
-      }
-      const left = messages.filter((one) => {
-        for (let i = one.n; i < one.n + one.lines; i++) if (!hasNumber(sealed, i)) return true;
-        return false;
-      });
-      const sent: number[] = [];
-      for (let next = kept.next(1); next !== undefined; next = kept.next(1)) sent.push(next.n);
-      return kept.readings === left.reduce((sum, one) => sum + one.lines, 0) && kept.bytes === left.length * body.length
-        && kept.oldest === left[0]?.n && sent.join() === left.map((one) => one.n).join()
-        && messages.every((one) => kept.holds(one.n) === left.includes(one));
-    },
-  ));
+  fc.assert(
+    fc.property(
+      fc.array(fc.integer({ min: 1, max: 5 }), { minLength: 1, maxLength: 30 }),
+      fc.array(fc.tuple(fc.integer({ min: 1, max: 90 }), fc.integer({ min: 1, max: 20 })), { maxLength: 20 }),
+      (sizes, names) => {
+        const kept = new KeptReadings();
+        const messages: { n: number; lines: number }[] = [];
+        let n = 1;
+        for (const lines of sizes) {
+          kept.add(n, lines, body);
+          messages.push({ n, lines });
+          n += lines;
+        }
+        let sealed: Ranges = [];
+        for (const [from, length] of names) {
+          const before = sealed;
+          sealed = addRange(sealed, from, from + length);
+          kept.seal(sealed, newlyIn(sealed, before));
+        }
+        const left = messages.filter((one) => {
+          for (let i = one.n; i < one.n + one.lines; i++) if (!hasNumber(sealed, i)) return true;
+          return false;
+        });
+        const sent: number[] = [];
+        for (let next = kept.next(1); next !== undefined; next = kept.next(1)) sent.push(next.n);
+        return (
+          kept.readings === left.reduce((sum, one) => sum + one.lines, 0) &&
+          kept.bytes === left.length * body.length &&
+          kept.oldest === left[0]?.n &&
+          sent.join() === left.map((one) => one.n).join() &&
+          messages.every((one) => kept.holds(one.n) === left.includes(one))
+        );
+      },
+    ),
+  );
   t.pass('for any messages and any acknowledgements');
 });
 
@@ -64,7 +73,10 @@ t.test('only what is overdue is sent again, oldest first, and no more than asked
   t.equal(kept.next(2000)?.n, 3, 'only below the bound');
   t.equal(kept.next(2000), undefined);
   kept.sendAllAgain();
-  t.strictSame([1, 2, 3, 4, 5].map(() => kept.next(3000)?.n), [1, 3, 4, 5, 6]);
+  t.strictSame(
+    [1, 2, 3, 4, 5].map(() => kept.next(3000)?.n),
+    [1, 3, 4, 5, 6],
+  );
 });
 
 t.test('what is given up is the oldest', async (t) => {

@@ -1,6 +1,6 @@
 import { setTimeout as wait } from 'node:timers/promises';
-import { connect, type Msg, type NatsConnection } from '@nats-io/transport-node';
 import { jetstreamManager } from '@nats-io/jetstream';
+import { connect, type Msg, type NatsConnection } from '@nats-io/transport-node';
 import t, { type Test } from 'tap';
 import { openSource } from '../../../infra/client/source.js';
 import type { ReadingSealed } from '../../../protocol/messages/reading-sealed.js';
@@ -9,40 +9,58 @@ import { addRange, hasNumber, type Ranges } from '../../../protocol/range.js';
 import { splitLines } from '../../../protocol/reading.js';
 import { startNats } from '../../servers.js';
 
-interface Heard { n: number; lines: string[]; oldest: number | undefined }
+interface Heard {
+  n: number;
+  lines: string[];
+  oldest: number | undefined;
+}
 
 /** A buffer in a few lines: it hears METRICS as plain messages and acknowledges what `takes` lets through. */
 const standInBuffer = (
-  connection: NatsConnection, subject: string,
-  { takes = () => true, refuses = () => undefined }: { takes?: (n: number) => boolean; refuses?: (line: string) => string | undefined } = {},
+  connection: NatsConnection,
+  subject: string,
+  {
+    takes = () => true,
+    refuses = () => undefined,
+  }: { takes?: (n: number) => boolean; refuses?: (line: string) => string | undefined } = {},
 ) => {
   const heard: Heard[] = [];
   const records = new Map<number, string>();
   let sealed: Ranges = [];
   let silent = false;
   const acknowledge = (agent: string, refused: ReadingSealed['refused'] = [], as: Partial<ReadingSealed> = {}) =>
-    connection.publish(`reading.sealed.${encodeName(agent)}`, JSON.stringify(
-      { subject, agent, sealed, refused, partition: 0, offset: records.size, ...as }));
-  connection.subscribe(subject, { callback: (_error, message: Msg) => {
-    const n = Number(message.headers?.get('Tidemark-N'));
-    const oldest = message.headers?.get('Tidemark-Oldest');
-    const lines = splitLines(message.data).map(String);
-    heard.push({ n, lines, oldest: oldest ? Number(oldest) : undefined });
-    if (silent) return;
-    const refused: ReadingSealed['refused'] = [];
-    for (const [i, line] of lines.entries()) {
-      if (!takes(n + i) || hasNumber(sealed, n + i)) continue;
-      sealed = addRange(sealed, n + i, n + i + 1);
-      const reason = refuses(line);
-      if (reason === undefined) records.set(n + i, line);
-      else refused.push({ n: n + i, reason });
-    }
-    acknowledge(message.headers?.get('Tidemark-Agent') as string, refused);
-  } });
+    connection.publish(
+      `reading.sealed.${encodeName(agent)}`,
+      JSON.stringify({ subject, agent, sealed, refused, partition: 0, offset: records.size, ...as }),
+    );
+  connection.subscribe(subject, {
+    callback: (_error, message: Msg) => {
+      const n = Number(message.headers?.get('Tidemark-N'));
+      const oldest = message.headers?.get('Tidemark-Oldest');
+      const lines = splitLines(message.data).map(String);
+      heard.push({ n, lines, oldest: oldest ? Number(oldest) : undefined });
+      if (silent) return;
+      const refused: ReadingSealed['refused'] = [];
+      for (const [i, line] of lines.entries()) {
+        if (!takes(n + i) || hasNumber(sealed, n + i)) continue;
+        sealed = addRange(sealed, n + i, n + i + 1);
+        const reason = refuses(line);
+        if (reason === undefined) records.set(n + i, line);
+        else refused.push({ n: n + i, reason });
+      }
+      acknowledge(message.headers?.get('Tidemark-Agent') as string, refused);
+    },
+  });
   return {
-    heard, records, acknowledge,
-    setSealed: (ranges: Ranges) => { sealed = ranges; },
-    setSilent: (value: boolean) => { silent = value; },
+    heard,
+    records,
+    acknowledge,
+    setSealed: (ranges: Ranges) => {
+      sealed = ranges;
+    },
+    setSilent: (value: boolean) => {
+      silent = value;
+    },
   };
 };
 
@@ -71,7 +89,18 @@ t.test('every reading is published and named once, refused ones with their reaso
   source.add(['six', '']); // a final line break makes no line
   source.add('');
   await source.drained();
-  t.strictSame([...buffer.records], [[1, 'one'], [2, 'two'], [4, ''], [5, 'five'], [6, 'six'], [7, ''], [8, '']]);
+  t.strictSame(
+    [...buffer.records],
+    [
+      [1, 'one'],
+      [2, 'two'],
+      [4, ''],
+      [5, 'five'],
+      [6, 'six'],
+      [7, ''],
+      [8, ''],
+    ],
+  );
   t.match(source.counts, { added: 8, known: 0, sealed: 8, refused: { 'not JSON': 1 }, copies: 0, givenUp: 0, kept: 0 });
   t.strictSame(source.sealed, [[1, 9]]);
   source.close();
@@ -108,8 +137,16 @@ t.test('C1: what is lost on the way is sent again, a hole as well as the end', a
   await source.drained();
   t.equal(buffer.records.size, 10);
   t.ok(source.counts.copies >= 4);
-  t.strictSame(buffer.heard.slice(0, 10).map(({ n }) => n), [1, 2, 3, 4, 5, 6, 7, 8, 9, 10], 'first everything in order');
-  t.strictSame(new Set(buffer.heard.slice(10).map(({ n }) => n)), new Set([3, 4, 9, 10]), 'and then only what was not named');
+  t.strictSame(
+    buffer.heard.slice(0, 10).map(({ n }) => n),
+    [1, 2, 3, 4, 5, 6, 7, 8, 9, 10],
+    'first everything in order',
+  );
+  t.strictSame(
+    new Set(buffer.heard.slice(10).map(({ n }) => n)),
+    new Set([3, 4, 9, 10]),
+    'and then only what was not named',
+  );
   source.close();
 });
 
@@ -156,7 +193,10 @@ t.test('B6: what cannot be kept is counted, and every message from then on says 
   for (let i = 1; i <= 10; i++) source.add(`line ${i}`);
   await until(() => buffer.heard.length === 10);
   t.equal(source.counts.givenUp, 6);
-  t.strictSame(buffer.heard.map(({ oldest }) => oldest), [undefined, undefined, undefined, undefined, 2, 3, 4, 5, 6, 7]);
+  t.strictSame(
+    buffer.heard.map(({ oldest }) => oldest),
+    [undefined, undefined, undefined, undefined, 2, 3, 4, 5, 6, 7],
+  );
   t.ok(source.holds(7));
   t.notOk(source.holds(6));
   source.close();
@@ -214,14 +254,23 @@ t.test('a METRICS that is full is noticed, and everything arrives when it has ro
 t.test('readings that were sealed before this run are not sent', async (t) => {
   const { ours, theirs, subject } = await openServer(t);
   const buffer = standInBuffer(theirs, subject);
-  buffer.setSealed([[1, 4], [5, 7]]);
+  buffer.setSealed([
+    [1, 4],
+    [5, 7],
+  ]);
   await theirs.flush();
   const source = openSource({ connection: ours, subject, agent: 'a' });
   source.add('1');
   await source.acknowledged();
   for (const line of ['2', '3', '4', '5', '6', '7']) source.add(line);
   await source.drained();
-  t.strictSame([...buffer.records], [[4, '4'], [7, '7']]);
+  t.strictSame(
+    [...buffer.records],
+    [
+      [4, '4'],
+      [7, '7'],
+    ],
+  );
   t.equal(source.counts.known, 4, 'the first one was asked for');
   source.close();
 });
@@ -231,7 +280,12 @@ t.test('an acknowledgement that names less than the one before is said aloud', a
   const buffer = standInBuffer(theirs, subject);
   await theirs.flush();
   const shrunk: [Ranges, Ranges][] = [];
-  const source = openSource({ connection: ours, subject, agent: 'a', onShrunk: (before, after) => shrunk.push([before, after]) });
+  const source = openSource({
+    connection: ours,
+    subject,
+    agent: 'a',
+    onShrunk: (before, after) => shrunk.push([before, after]),
+  });
   source.add(['1', '2', '3']);
   await source.drained();
   buffer.setSealed([[1, 2]]);

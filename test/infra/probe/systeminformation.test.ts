@@ -9,8 +9,14 @@ const diskPath = tmpdir();
 
 /** A process that uses one core as much as it can, until the test ends. */
 const busyProcess = async (t: Test): Promise<number> => {
-  const child = spawn(process.execPath, ['-e', 'console.log(1); process.on("disconnect", () => process.exit()); setInterval(() => { const end = Date.now() + 30; while (Date.now() < end); }, 30)'],
-    { stdio: ['ignore', 'pipe', 'ignore', 'ipc'] });
+  const child = spawn(
+    process.execPath,
+    [
+      '-e',
+      'console.log(1); process.on("disconnect", () => process.exit()); setInterval(() => { const end = Date.now() + 30; while (Date.now() < end); }, 30)',
+    ],
+    { stdio: ['ignore', 'pipe', 'ignore', 'ipc'] },
+  );
   t.teardown(() => child.kill('SIGKILL'));
   await once(child.stdout as NodeJS.EventEmitter, 'data');
   return child.pid as number;
@@ -34,7 +40,7 @@ t.test('the machine: three percentages', async (t) => {
   t.strictSame(await probe.sample(), sample, 'asked again at once it has no other answer');
 });
 
-t.test('a program by its processes\' ids', async (t) => {
+t.test("a program by its processes' ids", async (t) => {
   const pid = await busyProcess(t);
   const probe = await programProbe({ pids: () => [pid] }, { diskPath });
   const sample = await sampleUntil(probe, ({ cpu }) => cpu > 10);

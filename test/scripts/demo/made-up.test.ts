@@ -8,14 +8,21 @@ const services = madeUpServices(12);
 const anInstant = fc.integer({ min: Date.UTC(2001, 0, 1), max: Date.UTC(2026, 0, 1) });
 
 t.test('made-up readings are accepted, and the same seed gives the same ones', async (t) => {
-  fc.assert(fc.property(fc.nat(), fc.constantFrom(...services), anInstant, (seed, service, at) => {
-    const line = madeUpLine(seed, service, at);
-    const read = readLine(Buffer.from(line), { subject: parseSubject(`metrics.${service.name}.${service.host}`), received: Date.now() });
-    return !isRefusal(read) && read.at === at && line === madeUpLine(seed, service, at);
-  }));
+  fc.assert(
+    fc.property(fc.nat(), fc.constantFrom(...services), anInstant, (seed, service, at) => {
+      const line = madeUpLine(seed, service, at);
+      const read = readLine(Buffer.from(line), {
+        subject: parseSubject(`metrics.${service.name}.${service.host}`),
+        received: Date.now(),
+      });
+      return !isRefusal(read) && read.at === at && line === madeUpLine(seed, service, at);
+    }),
+  );
   t.pass('for any seed, service and instant');
   const at = Date.UTC(2026, 0, 5, 12);
-  const lines = [1, 2].flatMap((seed) => services.map((service) => madeUpLine(seed, service, at).replace(/^.*timestamp/, '')));
+  const lines = [1, 2].flatMap((seed) =>
+    services.map((service) => madeUpLine(seed, service, at).replace(/^.*timestamp/, '')),
+  );
   t.equal(new Set(lines).size, lines.length, 'other seeds and services, other readings');
 });
 

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
-import { connect } from '@nats-io/transport-node';
 import { jetstreamManager } from '@nats-io/jetstream';
+import { connect } from '@nats-io/transport-node';
 import t, { type Test } from 'tap';
 import { partitionOf } from '../../../protocol/name-code.js';
 import { type ImportCounts, importLines } from '../../../scripts/import/import-lines.js';
@@ -16,29 +16,48 @@ const openSystem = async (t: Test) => {
   await (await jetstreamManager(connection)).streams.add({ name: 'METRICS', subjects: ['metrics.>'] });
   const buffer = standInBuffer(theirs);
   await theirs.flush();
-  const run = (lines: readonly string[], patienceMs = 20_000): Promise<ImportCounts> => importLines({
-    lines: (async function* () { yield* lines; })(),
-    content: createHash('sha256').update(lines.join('\n')).digest('hex'),
-    connection, patienceMs, resendAfterMs: 1_000, onProgress: () => undefined,
-  });
+  const run = (lines: readonly string[], patienceMs = 20_000): Promise<ImportCounts> =>
+    importLines({
+      lines: (async function* () {
+        yield* lines;
+      })(),
+      content: createHash('sha256').update(lines.join('\n')).digest('hex'),
+      connection,
+      patienceMs,
+      resendAfterMs: 1_000,
+      onProgress: () => undefined,
+    });
   return { buffer, run };
 };
 
 const reading = (i: number, more: object = {}): string =>
-  JSON.stringify({ service: `s${i % 7}`, host: 'h', timestamp: 1764000000000 + i, cpu: i % 100, ram: 2, disk: 3, ...more });
+  JSON.stringify({
+    service: `s${i % 7}`,
+    host: 'h',
+    timestamp: 1764000000000 + i,
+    cpu: i % 100,
+    ram: 2,
+    disk: 3,
+    ...more,
+  });
 
 /** 2,000 lines: every tenth is bad in one of two ways. */
 const mixedLines = Array.from({ length: 2000 }, (_, i) =>
-  (i % 10 !== 3 ? reading(i) : i % 20 === 3 ? '{"service":' : reading(i, { cpu: -1 })));
+  i % 10 !== 3 ? reading(i) : i % 20 === 3 ? '{"service":' : reading(i, { cpu: -1 }),
+);
 const mixedCounts = { taken: 1800, refused: { 'not JSON': 100, 'cpu below 0': 100 }, known: 0, sealed: 2000 };
 
 t.test('the lanes use every partition', async (t) => {
   for (const partitions of [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 12, 14, 15, 16]) {
-    t.equal(new Set(laneSubjects().map((subject) => partitionOf(subject, partitions))).size, partitions, `of ${partitions}`);
+    t.equal(
+      new Set(laneSubjects().map((subject) => partitionOf(subject, partitions))).size,
+      partitions,
+      `of ${partitions}`,
+    );
   }
 });
 
-t.test('a line\'s own identity is seen, however it is written', async (t) => {
+t.test("a line's own identity is seen, however it is written", async (t) => {
   t.strictSame(identityIn('{"agent":"a","n":3}'), { agent: 'a', n: 3 });
   t.strictSame(identityIn('{"\\u0061gent":"a","n":3}'), { agent: 'a', n: 3 });
   t.equal(identityIn('{"agent":"a"}'), undefined);
@@ -97,7 +116,10 @@ t.test('broken off and run again it goes on, and nothing counts twice', async (t
   const counts = await run(mixedLines);
   t.equal(counts.known, before);
   t.equal(counts.taken + Object.values(counts.refused).reduce((sum, n) => sum + n, 0), 2000 - before);
-  t.equal(Object.values(counts.refused).reduce((sum, n) => sum + n, 0), 200 - refusedBefore);
+  t.equal(
+    Object.values(counts.refused).reduce((sum, n) => sum + n, 0),
+    200 - refusedBefore,
+  );
   t.equal(buffer.records.length, 1800);
 });
 

@@ -4,7 +4,12 @@ import { encodeName, parseSubject } from '../../../protocol/name-code.js';
 import { addRange, hasNumber, type Ranges } from '../../../protocol/range.js';
 import { isEmptyLine, isRefusal, readLine, splitLines } from '../../../protocol/reading.js';
 
-interface Entry { subject: string; agent: string; sealed: Ranges; refused: { n: number; reason: string }[] }
+interface Entry {
+  subject: string;
+  agent: string;
+  sealed: Ranges;
+  refused: { n: number; reason: string }[];
+}
 
 export interface StandInBuffer {
   /** Lines that count, by source and n. */
@@ -24,8 +29,11 @@ export const standInBuffer = (connection: NatsConnection): StandInBuffer => {
   const entries = new Map<string, Entry>();
   let silent = false;
   const buffer: StandInBuffer = {
-    records: [], refused: [],
-    setSilent: (value) => { silent = value; },
+    records: [],
+    refused: [],
+    setSilent: (value) => {
+      silent = value;
+    },
     acknowledges: () => true,
     holdMs: 0,
   };
@@ -49,53 +57,75 @@ export const standInBuffer = (connection: NatsConnection): StandInBuffer => {
       if (!connection.isClosed()) connection.publish(`reading.sealed.${encodeName(agent)}`, body);
     };
     if (buffer.holdMs === 0) publish();
-    else sending = sending.then(() => new Promise((resolve) => { setTimeout(() => { publish(); resolve(); }, buffer.holdMs / 10); }));
+    else
+      sending = sending.then(
+        () =>
+          new Promise((resolve) => {
+            setTimeout(() => {
+              publish();
+              resolve();
+            }, buffer.holdMs / 10);
+          }),
+      );
   };
   const acknowledge = (entry: Entry): void => {
     const { subject, agent, sealed } = entry;
     const refused = entry.refused.splice(0);
     if (!buffer.acknowledges(refused.length)) return;
     for (let from = 0; from === 0 || from < refused.length; from += refusedToldMax) {
-      send(agent, JSON.stringify({ subject, agent, sealed, refused: refused.slice(from, from + refusedToldMax), partition: 0, offset: 0 }));
+      send(
+        agent,
+        JSON.stringify({
+          subject,
+          agent,
+          sealed,
+          refused: refused.slice(from, from + refusedToldMax),
+          partition: 0,
+          offset: 0,
+        }),
+      );
     }
   };
   const held = new Set<Entry>();
   const acknowledgeSoon = (entry: Entry): void => {
-    if (held.size === 0) setTimeout(() => {
-      for (const one of held) acknowledge(one);
-      held.clear();
-    }, buffer.holdMs);
+    if (held.size === 0)
+      setTimeout(() => {
+        for (const one of held) acknowledge(one);
+        held.clear();
+      }, buffer.holdMs);
     held.add(entry);
   };
-  connection.subscribe('metrics.>', { callback: (_error, message: Msg) => {
-    if (silent) return;
-    const agent = message.headers?.get('Tidemark-Agent') as string;
-    const first = Number(message.headers?.get('Tidemark-N'));
-    const header = entryOf(message.subject, agent);
-    const touched = new Set<Entry>([header]);
-    for (const [i, line] of splitLines(message.data).entries()) {
-      const n = first + i;
-      if (isEmptyLine(line)) {
+  connection.subscribe('metrics.>', {
+    callback: (_error, message: Msg) => {
+      if (silent) return;
+      const agent = message.headers?.get('Tidemark-Agent') as string;
+      const first = Number(message.headers?.get('Tidemark-N'));
+      const header = entryOf(message.subject, agent);
+      const touched = new Set<Entry>([header]);
+      for (const [i, line] of splitLines(message.data).entries()) {
+        const n = first + i;
+        if (isEmptyLine(line)) {
+          take(header, n);
+          continue;
+        }
+        const read = readLine(line, { subject: parseSubject(message.subject), received: Date.now(), agent, n });
+        const entry = entryOf(message.subject, read.agent as string);
+        touched.add(entry);
+        const isNew = take(entry, read.n as number);
         take(header, n);
-        continue;
+        if (!isNew) continue;
+        if (isRefusal(read)) {
+          entry.refused.push({ n: read.n as number, reason: read.reason });
+          buffer.refused.push(read.reason);
+        } else {
+          buffer.records.push(line.toString());
+        }
       }
-      const read = readLine(line, { subject: parseSubject(message.subject), received: Date.now(), agent, n });
-      const entry = entryOf(message.subject, read.agent as string);
-      touched.add(entry);
-      const isNew = take(entry, read.n as number);
-      take(header, n);
-      if (!isNew) continue;
-      if (isRefusal(read)) {
-        entry.refused.push({ n: read.n as number, reason: read.reason });
-        buffer.refused.push(read.reason);
-      } else {
-        buffer.records.push(line.toString());
+      for (const entry of touched) {
+        if (buffer.holdMs === 0) acknowledge(entry);
+        else acknowledgeSoon(entry);
       }
-    }
-    for (const entry of touched) {
-      if (buffer.holdMs === 0) acknowledge(entry);
-      else acknowledgeSoon(entry);
-    }
-  } });
+    },
+  });
   return buffer;
 };
