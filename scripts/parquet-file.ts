@@ -9,13 +9,20 @@ import { fromTuple } from '../protocol/messages/row-tuple.js';
 import { formatPosition } from './position-option.js';
 
 /** Writes to `file`, or gives the bytes. */
-export const writeParquet = async ({ rows, terms }: ExactAnswer, file: string | undefined): Promise<Buffer | undefined> => {
+export const writeParquet = async (
+  { rows, terms }: ExactAnswer,
+  file: string | undefined,
+): Promise<Buffer | undefined> => {
   const folder = await mkdtemp(path.join(tmpdir(), 'tidemark-query-'));
   try {
     const made = path.join(folder, 'rows.parquet');
     const sql = await openDuckdb({ memoryMiB: 256, threads: 1, tempFolder: folder, allowedFolders: [folder] });
     try {
-      const metadata = { batch: terms.batch ?? '', cut: formatPosition(terms.cut), position: formatPosition(terms.position) };
+      const metadata = {
+        batch: terms.batch ?? '',
+        cut: formatPosition(terms.cut),
+        position: formatPosition(terms.position),
+      };
       await viewFiles(sql).write(made, rows.map(fromTuple), metadata);
     } finally {
       sql.close();

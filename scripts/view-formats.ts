@@ -6,26 +6,40 @@ import { columns } from './table.js';
 
 /** The twelve columns, in their order. */
 export const viewColumns = [
-  'service', 'time_stamp', 'cpu', 'ram', 'disk', 'max_cpu_time', 'max_cpu', 'max_ram_time', 'max_ram', 'max_disk_time', 'max_disk', 'msg_num',
+  'service',
+  'time_stamp',
+  'cpu',
+  'ram',
+  'disk',
+  'max_cpu_time',
+  'max_cpu',
+  'max_ram_time',
+  'max_ram',
+  'max_disk_time',
+  'max_disk',
+  'msg_num',
 ] as const satisfies readonly (keyof ViewRow)[];
+
+/** Control characters, and those that turn the direction of writing. */
+const moves = /[\p{Cc}\p{Zl}\p{Zp}\u202a-\u202e]/gu;
 
 /** What would move a terminal's cursor, or more, is written as an escape. */
 const printable = (text: string): string =>
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: these are what is looked for
-  text.replace(/[\u0000-\u001f\u007f-\u009f\u2028-\u202e]/g, (c) => `\\u${c.charCodeAt(0).toString(16).padStart(4, '0')}`);
+  text.replace(moves, (c) => `\\u${c.charCodeAt(0).toString(16).padStart(4, '0')}`);
 
 export const formatTable = (rows: readonly ViewRow[]): string =>
   columns([viewColumns, ...rows.map((row) => viewColumns.map((name) => printable(String(row[name]))))]);
 
 /** One line: what the rows are an answer of. */
-export const formatTerms = (terms: Terms): string => [
-  terms.batch === null ? 'no batch yet' : `batch ${terms.batch}, cut ${formatPosition(terms.cut)}`,
-  `position ${formatPosition(terms.position)}`,
-  `newest ${terms.newest ?? 'none'}`,
-  `missing ${terms.missing}`,
-  `refused ${terms.refused}`,
-  `late ${terms.late}`,
-].join(', ');
+export const formatTerms = (terms: Terms): string =>
+  [
+    terms.batch === null ? 'no batch yet' : `batch ${terms.batch}, cut ${formatPosition(terms.cut)}`,
+    `position ${formatPosition(terms.position)}`,
+    `newest ${terms.newest ?? 'none'}`,
+    `missing ${terms.missing}`,
+    `refused ${terms.refused}`,
+    `late ${terms.late}`,
+  ].join(', ');
 
 /** A spreadsheet takes a text that begins so for a formula. */
 const formulaStart = /^[=+\-@\t\r]/;
@@ -38,4 +52,6 @@ const csvCell = (value: string | number): string => {
 
 /** RFC 4180, with a head line; a text that a spreadsheet would run as a formula gets an apostrophe before it. */
 export const formatCsv = (rows: readonly ViewRow[]): string =>
-  [viewColumns, ...rows.map((row) => viewColumns.map((name) => csvCell(row[name])))].map((cells) => `${cells.join(',')}\r\n`).join('');
+  [viewColumns, ...rows.map((row) => viewColumns.map((name) => csvCell(row[name])))]
+    .map((cells) => `${cells.join(',')}\r\n`)
+    .join('');

@@ -1,9 +1,9 @@
 /** `tidemark query`: rows of a range of time, with the terms of the answer. */
 import { writeFile } from 'node:fs/promises';
 import { readQuestion } from '../../actors/merger/question.js';
-import { UsageError } from '../../infra/errors.js';
 import type { QueryOptions, Tidemark } from '../../infra/client/index.js';
 import { parseDuration } from '../../infra/config.js';
+import { UsageError } from '../../infra/errors.js';
 import { type Step, steps, type Terms } from '../../protocol/messages/view.js';
 import type { RegisterCommand } from '../command.js';
 import { writeParquet } from '../parquet-file.js';
@@ -49,29 +49,45 @@ const toQuery = (options: Options): QueryOptions => {
   return query;
 };
 
-interface Printed { readonly content: string | Buffer | undefined; readonly terms: Terms }
+interface Printed {
+  readonly content: string | Buffer | undefined;
+  readonly terms: Terms;
+}
 
-const ask = async (client: Tidemark, query: QueryOptions, format: Format, output: string | undefined): Promise<Printed> => {
+const ask = async (
+  client: Tidemark,
+  query: QueryOptions,
+  format: Format,
+  output: string | undefined,
+): Promise<Printed> => {
   if (format === 'parquet') {
     const answer = await client.queryExact(query);
     return { content: await writeParquet(answer, output), terms: answer.terms };
   }
   const { rows, terms } = await client.query(query);
-  const content = format === 'json' ? `${JSON.stringify({ rows, terms })}\n` : format === 'csv' ? formatCsv(rows) : formatTable(rows);
+  const content =
+    format === 'json' ? `${JSON.stringify({ rows, terms })}\n` : format === 'csv' ? formatCsv(rows) : formatTable(rows);
   return { content, terms };
 };
 
 /** Whether the reader went away is not this command's business (cli.ts). */
 const print = (content: string | Buffer): Promise<void> =>
-  new Promise((resolve) => { process.stdout.write(content, () => resolve()); });
+  new Promise((resolve) => {
+    process.stdout.write(content, () => resolve());
+  });
 
 export const register: RegisterCommand = (program) => {
-  const command = program.command('query')
+  const command = program
+    .command('query')
     .description('rows of a range of time (from <= minute < to), with the terms of the answer')
     .requiredOption('--from <TIME>', '2026-11-23T10:15:00Z, a date, seconds or milliseconds, now, now-6h')
     .requiredOption('--to <TIME>', 'the same')
-    .option('--service <NAME>', 'this service; may be given several times (default: every service)',
-      (name: string, before: string[]) => [...before, name], [])
+    .option(
+      '--service <NAME>',
+      'this service; may be given several times (default: every service)',
+      (name: string, before: string[]) => [...before, name],
+      [],
+    )
     .option('--step <STEP>', `one row for each ${steps.join(', ')}`, 'minute')
     .option('--zone <ZONE>', 'IANA time zone in which hours and days begin (default: UTC)')
     .option('--format <FORMAT>', formats.join(', '), 'table')
@@ -80,10 +96,13 @@ export const register: RegisterCommand = (program) => {
     .option('--after <POSITION>', 'answer when the view has got at least this far, such as 120,88,0,431')
     .option('--wait <TIME>', 'how long that may take', '10s');
   addSettings(command, connectionSettings)
-    .addHelpText('after', '\nExamples:\n'
-      + '  $ tidemark query --from now-10m --to now\n'
-      + '  $ tidemark query --from 2026-11-01 --to 2026-12-01 --step day --zone Europe/Berlin --service web --format csv\n\n'
-      + 'cpu, ram and disk are totals over msg_num messages. Exit code 4: nobody answers, or --after was not reached in time.')
+    .addHelpText(
+      'after',
+      '\nExamples:\n' +
+        '  $ tidemark query --from now-10m --to now\n' +
+        '  $ tidemark query --from 2026-11-01 --to 2026-12-01 --step day --zone Europe/Berlin --service web --format csv\n\n' +
+        'cpu, ram and disk are totals over msg_num messages. Exit code 4: nobody answers, or --after was not reached in time.',
+    )
     .action(async (options: Options) => {
       const format: Format = options.json === true ? 'json' : oneOf('format', options.format, formats);
       const query = toQuery(options);

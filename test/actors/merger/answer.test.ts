@@ -39,10 +39,19 @@ const ask = async ({ view, months }: { view: View; months: MonthCache }, asked: 
 };
 
 /** The same question as the client library puts it. */
-const askBlocks = async ({ view, months }: { view: View; months: MonthCache }, asked: Parameters<typeof readQuestion>[0]) => {
+const askBlocks = async (
+  { view, months }: { view: View; months: MonthCache },
+  asked: Parameters<typeof readQuestion>[0],
+) => {
   const rows: RowTuple[] = [];
-  const bodies = await answerQuestion(view, months, readQuestion({ ...asked, shape: 'blocks' }, Date.UTC(2026, 10, 23)));
-  const heads = bodies.map((body) => eachBlockRow(body as Uint8Array, (service, minute, row) => rows.push(toTuple(service, minute, row))));
+  const bodies = await answerQuestion(
+    view,
+    months,
+    readQuestion({ ...asked, shape: 'blocks' }, Date.UTC(2026, 10, 23)),
+  );
+  const heads = bodies.map((body) =>
+    eachBlockRow(body as Uint8Array, (service, minute, row) => rows.push(toTuple(service, minute, row))),
+  );
   return { bodies, rows, terms: heads.at(-1)?.terms as Terms };
 };
 
@@ -64,47 +73,86 @@ const count = (readings: readonly Reading[], from: number, to: number, step: Ste
 const hour = 3_600_000;
 /** Around changes of the clock: Berlin's day of 25 hours, Lord Howe's half hour, Apia's lost day. */
 const zones: [string, number][] = [
-  ['UTC', Date.UTC(2026, 9, 31, 12)], ['Europe/Berlin', Date.UTC(2026, 9, 24, 12)], ['Europe/Berlin', Date.UTC(2026, 2, 28, 12)],
-  ['Asia/Kathmandu', Date.UTC(2026, 9, 31, 12)], ['Australia/Lord_Howe', Date.UTC(2026, 3, 4, 0)], ['Pacific/Apia', Date.UTC(2011, 11, 29, 0)],
+  ['UTC', Date.UTC(2026, 9, 31, 12)],
+  ['Europe/Berlin', Date.UTC(2026, 9, 24, 12)],
+  ['Europe/Berlin', Date.UTC(2026, 2, 28, 12)],
+  ['Asia/Kathmandu', Date.UTC(2026, 9, 31, 12)],
+  ['Australia/Lord_Howe', Date.UTC(2026, 3, 4, 0)],
+  ['Pacific/Apia', Date.UTC(2011, 11, 29, 0)],
 ];
 const reading = fc.record({
-  service: fc.constantFrom('web', '__proto__', 'ü "x"', 'a'), at: fc.nat(72 * 3_600), cpu: fc.nat(10_000_000_000), ram: fc.nat(5), disk: fc.nat(1e6),
+  service: fc.constantFrom('web', '__proto__', 'ü "x"', 'a'),
+  at: fc.nat(72 * 3_600),
+  cpu: fc.nat(10_000_000_000),
+  ram: fc.nat(5),
+  disk: fc.nat(1e6),
 });
 
 t.test('answers by every step and zone equal the count by brute force, over days of 23 to 25 hours', async () => {
-  await fc.assert(fc.asyncProperty(
-    fc.constantFrom(...zones), fc.array(reading, { maxLength: 60 }), fc.constantFrom(...steps), fc.nat(72 * 60), fc.nat(72 * 60),
-    fc.constantFrom(60_000, hour, 7_001), fc.boolean(),
-    async ([zone, begin], given, step, a, b, unit, all) => {
-      const readings = given.map((one): Reading => ({ ...one, at: begin + one.at * 1000 + 7, refusedBefore: 0 }));
-      const from = begin + Math.floor((Math.min(a, b) * minuteMs) / unit) * unit;
-      const to = Math.max(begin + Math.floor((Math.max(a, b) * minuteMs) / unit) * unit + unit, from + 1);
-      const services = all ? undefined : ['web', '__proto__', 'nobody'];
-      const asked = { from, to, step, zone, ...(services === undefined ? {} : { services }) };
-      const wanted = readings.filter(({ service }) => services === undefined || services.includes(service));
-      const expected = count(wanted, from, to, step, zone);
-      const system = build(readings);
-      const { rows, terms } = await ask(system, asked);
-      const expectedRows = expected.map(({ service, minute, row }) => toViewRow(service, minute, row));
-      if (JSON.stringify(rows) !== JSON.stringify(expectedRows)) throw new TypeError(`${JSON.stringify(rows)}\nshould be\n${JSON.stringify(expectedRows)}`);
-      const exact = await ask(system, { ...asked, shape: 'tuples' });
-      const expectedTuples = expected.map(({ service, minute, row }) => toTuple(service, minute, row));
-      if (JSON.stringify(exact.rows) !== JSON.stringify(expectedTuples)) throw new TypeError('the tuples are others');
-      const blocks = await askBlocks(system, asked);
-      if (JSON.stringify(blocks.rows) !== JSON.stringify(expectedTuples)) throw new TypeError('the blocks are others');
-      if (JSON.stringify(blocks.terms) !== JSON.stringify(terms)) throw new TypeError('the terms of the blocks are others');
-      const newest = wanted.reduce((last, { at }) => Math.max(last, at), Number.NEGATIVE_INFINITY);
-      const expectedNewest = wanted.length === 0 ? null : formatMinute(Math.floor(newest / minuteMs) * minuteMs);
-      if (terms.newest !== expectedNewest) throw new TypeError(`newest ${terms.newest}, should be ${expectedNewest}`);
-    }), { numRuns: 600 });
+  await fc.assert(
+    fc.asyncProperty(
+      fc.constantFrom(...zones),
+      fc.array(reading, { maxLength: 60 }),
+      fc.constantFrom(...steps),
+      fc.nat(72 * 60),
+      fc.nat(72 * 60),
+      fc.constantFrom(60_000, hour, 7_001),
+      fc.boolean(),
+      async ([zone, begin], given, step, a, b, unit, all) => {
+        const readings = given.map((one): Reading => ({ ...one, at: begin + one.at * 1000 + 7, refusedBefore: 0 }));
+        const from = begin + Math.floor((Math.min(a, b) * minuteMs) / unit) * unit;
+        const to = Math.max(begin + Math.floor((Math.max(a, b) * minuteMs) / unit) * unit + unit, from + 1);
+        const services = all ? undefined : ['web', '__proto__', 'nobody'];
+        const asked = { from, to, step, zone, ...(services === undefined ? {} : { services }) };
+        const wanted = readings.filter(({ service }) => services === undefined || services.includes(service));
+        const expected = count(wanted, from, to, step, zone);
+        const system = build(readings);
+        const { rows, terms } = await ask(system, asked);
+        const expectedRows = expected.map(({ service, minute, row }) => toViewRow(service, minute, row));
+        if (JSON.stringify(rows) !== JSON.stringify(expectedRows))
+          throw new TypeError(`${JSON.stringify(rows)}\nshould be\n${JSON.stringify(expectedRows)}`);
+        const exact = await ask(system, { ...asked, shape: 'tuples' });
+        const expectedTuples = expected.map(({ service, minute, row }) => toTuple(service, minute, row));
+        if (JSON.stringify(exact.rows) !== JSON.stringify(expectedTuples)) throw new TypeError('the tuples are others');
+        const blocks = await askBlocks(system, asked);
+        if (JSON.stringify(blocks.rows) !== JSON.stringify(expectedTuples))
+          throw new TypeError('the blocks are others');
+        if (JSON.stringify(blocks.terms) !== JSON.stringify(terms))
+          throw new TypeError('the terms of the blocks are others');
+        const newest = wanted.reduce((last, { at }) => Math.max(last, at), Number.NEGATIVE_INFINITY);
+        const expectedNewest = wanted.length === 0 ? null : formatMinute(Math.floor(newest / minuteMs) * minuteMs);
+        if (terms.newest !== expectedNewest) throw new TypeError(`newest ${terms.newest}, should be ${expectedNewest}`);
+      },
+    ),
+    { numRuns: 600 },
+  );
 });
 
 t.test('sums past 2^53 are exact in tuples, from files, parts and updates', async (t) => {
-  const many = Array.from({ length: 9 }, (_, i): Reading => (
-    { service: 's', at: Date.UTC(2026, 10, 1) + i, cpu: 10_000_000_000, ram: 1, disk: 0, refusedBefore: 0 }));
+  const many = Array.from(
+    { length: 9 },
+    (_, i): Reading => ({
+      service: 's',
+      at: Date.UTC(2026, 10, 1) + i,
+      cpu: 10_000_000_000,
+      ram: 1,
+      disk: 0,
+      refusedBefore: 0,
+    }),
+  );
   const big = 2n ** 60n;
   const system = build(many);
-  const row = { ...emptyRow(), cpu: big, maxCpu: 1, maxCpuAt: 5, maxRam: 0, maxRamAt: 5, maxDisk: 0, maxDiskAt: 5, messages: 1 };
+  const row = {
+    ...emptyRow(),
+    cpu: big,
+    maxCpu: 1,
+    maxCpuAt: 5,
+    maxRam: 0,
+    maxRamAt: 5,
+    maxDisk: 0,
+    maxDiskAt: 5,
+    messages: 1,
+  };
   system.view.live.rows.merge('s', Date.UTC(2026, 10, 1), row);
   for (const step of steps) {
     const { rows } = await ask(system, { from: '2026-11-01', to: '2026-11-02', step, shape: 'tuples' });
@@ -114,26 +162,54 @@ t.test('sums past 2^53 are exact in tuples, from files, parts and updates', asyn
 });
 
 t.test('M1: an answer in chunks is of one position, each chunk below the bound, the rows in order', async (t) => {
-  const readings = Array.from({ length: 7_000 }, (_, i): Reading => ({
-    service: i % 2 === 0 ? 'ü'.repeat(60) : 'b', at: Date.UTC(2026, 10, 1) + i * 40_000, cpu: i * 1_234_567, ram: 1, disk: 2, refusedBefore: 0,
-  }));
+  const readings = Array.from(
+    { length: 7_000 },
+    (_, i): Reading => ({
+      service: i % 2 === 0 ? 'ü'.repeat(60) : 'b',
+      at: Date.UTC(2026, 10, 1) + i * 40_000,
+      cpu: i * 1_234_567,
+      ram: 1,
+      disk: 2,
+      refusedBefore: 0,
+    }),
+  );
   const system = build(readings);
   const { bodies, rows } = await ask(system, { from: '2026-11-01', to: '2026-11-10' });
   t.ok(bodies.length > 2, `${bodies.length} chunks`);
-  t.ok(bodies.every((body) => Buffer.byteLength(body) <= chunkBytesMax), 'all below the bound');
+  t.ok(
+    bodies.every((body) => Buffer.byteLength(body) <= chunkBytesMax),
+    'all below the bound',
+  );
   t.equal(new Set(bodies.map((body) => JSON.stringify(readViewAnswer(body).terms))).size, 1, 'one position');
   const expected = count(readings, Date.UTC(2026, 10, 1), Date.UTC(2026, 10, 10), 'minute', 'UTC');
-  t.equal(JSON.stringify(rows), JSON.stringify(expected.map(({ service, minute, row }) => toViewRow(service, minute, row))));
+  t.equal(
+    JSON.stringify(rows),
+    JSON.stringify(expected.map(({ service, minute, row }) => toViewRow(service, minute, row))),
+  );
   const blocks = await askBlocks(system, { from: '2026-11-01', to: '2026-11-10' });
-  t.ok(blocks.bodies.length > 1 && blocks.bodies.every((body) => body.length <= chunkBytesMax), `${blocks.bodies.length} chunks of blocks`);
-  t.same(blocks.rows, expected.map(({ service, minute, row }) => toTuple(service, minute, row)));
+  t.ok(
+    blocks.bodies.length > 1 && blocks.bodies.every((body) => body.length <= chunkBytesMax),
+    `${blocks.bodies.length} chunks of blocks`,
+  );
+  t.same(
+    blocks.rows,
+    expected.map(({ service, minute, row }) => toTuple(service, minute, row)),
+  );
 });
 
 t.test('M1: what arrives while files are read is in all of an answer or in none of it', async (t) => {
   const files = new Files();
   const partition = new Partition(0, files);
   const at = Date.UTC(2026, 10, 1);
-  for (let i = 0; i < 4; i++) partition.readings.push({ service: i % 2 === 0 ? 'a' : 'b', at: at + i, cpu: 1, ram: 1, disk: 1, refusedBefore: 0 });
+  for (let i = 0; i < 4; i++)
+    partition.readings.push({
+      service: i % 2 === 0 ? 'a' : 'b',
+      at: at + i,
+      cpu: 1,
+      ram: 1,
+      disk: 1,
+      refusedBefore: 0,
+    });
   const view = createView(1, makeManifest('000001', null, [partition], [2], 0, files));
   const months = new MonthCache(async (file) => {
     applyUpdate(view, partition.update(2, 2, 4));
@@ -146,14 +222,20 @@ t.test('M1: what arrives while files are read is in all of an answer or in none 
 
 t.test('a changed row goes out whole, batch and real time merged', async (t) => {
   const at = Date.UTC(2026, 10, 1);
-  const readings = Array.from({ length: 10 }, (_, i): Reading => ({ service: 's', at: at + i * 7_000, cpu: i, ram: 1, disk: 2, refusedBefore: 0 }));
+  const readings = Array.from(
+    { length: 10 },
+    (_, i): Reading => ({ service: 's', at: at + i * 7_000, cpu: i, ram: 1, disk: 2, refusedBefore: 0 }),
+  );
   const { view, months } = build(readings);
   const changes = view.changes.take();
   t.same([...changes.keys()], ['s']);
   const { bodies } = await updateOf(view, months, 's', changes.get('s') as number[]);
   const update = readViewUpdated(bodies[0] as string);
   const expected = countRows(readings).filter(({ minute }) => changes.get('s')?.includes(minute) === true);
-  t.same(update.rows, expected.map(({ service, minute, row }) => toViewRow(service, minute, row)));
+  t.same(
+    update.rows,
+    expected.map(({ service, minute, row }) => toViewRow(service, minute, row)),
+  );
   t.same(update.position, [10]);
   t.ok(view.changes.isEmpty);
 });
@@ -162,10 +244,14 @@ t.test('a restarted merger publishes no rows again that were published before', 
   const at = Date.UTC(2026, 10, 1);
   const files = new Files();
   const partition = new Partition(0, files);
-  for (let i = 0; i < 9; i++) partition.readings.push({ service: `s${i}`, at, cpu: 1, ram: 1, disk: 1, refusedBefore: 0 });
+  for (let i = 0; i < 9; i++)
+    partition.readings.push({ service: `s${i}`, at, cpu: 1, ram: 1, disk: 1, refusedBefore: 0 });
   const changed = (published: number[]): string[] => {
     const view = createView(1, null, published);
-    for (const [from, to] of [[0, 3], [3, 6]] as const) {
+    for (const [from, to] of [
+      [0, 3],
+      [3, 6],
+    ] as const) {
       const part = partition.part(from, to);
       applyPart(view, part, files.at(part.file?.path as string));
     }
@@ -179,9 +265,21 @@ t.test('a restarted merger publishes no rows again that were published before', 
 });
 
 t.test('percentages are written as JSON writes their doubles', async () => {
-  fc.assert(fc.property(fc.oneof(fc.nat(), fc.nat(3_000_000), fc.maxSafeNat(), fc.nat(1e6).map((n) => n * 1e6)), (millionths) => {
-    if (percentText(millionths) !== JSON.stringify(toPercent(millionths))) throw new TypeError(`${millionths}: ${percentText(millionths)}`);
-  }), { numRuns: 20_000 });
+  fc.assert(
+    fc.property(
+      fc.oneof(
+        fc.nat(),
+        fc.nat(3_000_000),
+        fc.maxSafeNat(),
+        fc.nat(1e6).map((n) => n * 1e6),
+      ),
+      (millionths) => {
+        if (percentText(millionths) !== JSON.stringify(toPercent(millionths)))
+          throw new TypeError(`${millionths}: ${percentText(millionths)}`);
+      },
+    ),
+    { numRuns: 20_000 },
+  );
 });
 
 t.test('a question that cannot be is refused with what is wrong', async (t) => {

@@ -1,15 +1,23 @@
 /** A small model of what a merger hears, with its logs and files in memory, and the count by brute force. */
+
+import { toColumns } from '../../../actors/merger/columns.js';
 import type { RowColumns } from '../../../infra/sql/sql.js';
 import type { Manifest } from '../../../protocol/messages/batch.js';
 import type { PartStored } from '../../../protocol/messages/part-stored.js';
 import type { RealtimeUpdated } from '../../../protocol/messages/realtime-updated.js';
 import { toTuple } from '../../../protocol/messages/row-tuple.js';
-import { addRecord, emptyRow, type KeyedRow, minuteMs, type MinuteRow } from '../../../protocol/minute-row.js';
+import { addRecord, emptyRow, type KeyedRow, type MinuteRow, minuteMs } from '../../../protocol/minute-row.js';
 import { type Position, zeroPosition } from '../../../protocol/range.js';
 import { monthOf } from '../../../protocol/time.js';
-import { toColumns } from '../../../actors/merger/columns.js';
 
-export interface Reading { service: string; at: number; cpu: number; ram: number; disk: number; refusedBefore: number }
+export interface Reading {
+  service: string;
+  at: number;
+  cpu: number;
+  ram: number;
+  disk: number;
+  refusedBefore: number;
+}
 
 const sha256 = '0'.repeat(64);
 export const noPlace = { sequence: 0, chain: '' };
@@ -33,9 +41,13 @@ export const countRows = (readings: Iterable<Reading>): KeyedRow[] => {
 export const sortRows = (rows: KeyedRow[]): KeyedRow[] =>
   rows.sort((a, b) => (a.service === b.service ? a.minute - b.minute : a.service < b.service ? -1 : 1));
 
-export const plain = (rows: readonly KeyedRow[]): string[] => rows.map(({ service, minute, row }) => JSON.stringify(toTuple(service, minute, row)));
+export const plain = (rows: readonly KeyedRow[]): string[] =>
+  rows.map(({ service, minute, row }) => JSON.stringify(toTuple(service, minute, row)));
 
-export const columnsOf = (rows: readonly KeyedRow[]): RowColumns => ({ ...toColumns(rows), services: rows.map(({ service }) => service) });
+export const columnsOf = (rows: readonly KeyedRow[]): RowColumns => ({
+  ...toColumns(rows),
+  services: rows.map(({ service }) => service),
+});
 
 /** Files by path: what storage and DuckDB are to the real merger. */
 export class Files {
@@ -53,7 +65,12 @@ export class Files {
 }
 
 /** One owner of a partition's open part; a paused one comes back with the state it had. */
-interface Owner { from: number; since: number; to: number; closing: { from: number; to: number } | null }
+interface Owner {
+  from: number;
+  since: number;
+  to: number;
+  closing: { from: number; to: number } | null;
+}
 
 export class Partition {
   readonly readings: Reading[] = [];
@@ -61,30 +78,45 @@ export class Partition {
   readonly stored: PartStored[] = [];
   readonly owners: Owner[] = [0, 1].map(() => ({ from: 0, since: 0, to: 0, closing: null }));
 
-  constructor(readonly p: number, readonly files: Files) {}
+  constructor(
+    readonly p: number,
+    readonly files: Files,
+  ) {}
 
-  get storedTo(): number { return this.stored.at(-1)?.to ?? 0; }
+  get storedTo(): number {
+    return this.stored.at(-1)?.to ?? 0;
+  }
 
-  slice(from: number, to: number): Reading[] { return this.readings.slice(from, to); }
+  slice(from: number, to: number): Reading[] {
+    return this.readings.slice(from, to);
+  }
 
   refused(from: number, to: number): Record<string, Record<string, number>> {
     const counts: Record<string, Record<string, number>> = {};
     for (const { service, refusedBefore } of this.slice(from, to)) {
       if (refusedBefore === 0) continue;
-      const reasons = (counts[service] ??= {});
+      counts[service] ??= {};
+      const reasons = counts[service];
       reasons['not JSON'] = (reasons['not JSON'] ?? 0) + refusedBefore;
     }
     return counts;
   }
 
-  missing(to: number): Record<string, number> { return { [`m${this.p}`]: to % 5 }; }
+  missing(to: number): Record<string, number> {
+    return { [`m${this.p}`]: to % 5 };
+  }
 
   update(from: number, since: number, to: number): RealtimeUpdated {
     const keys = new Set(countRows(this.slice(since, to)).map(({ service, minute }) => `${service} ${minute}`));
     const rows = countRows(this.slice(from, to)).filter(({ service, minute }) => keys.has(`${service} ${minute}`));
     return {
-      partition: this.p, from, since, to, rows: rows.map(({ service, minute, row }) => toTuple(service, minute, row)),
-      refused: this.refused(from, to), missing: this.missing(to),
+      partition: this.p,
+      from,
+      since,
+      to,
+      rows: rows.map(({ service, minute, row }) => toTuple(service, minute, row)),
+      refused: this.refused(from, to),
+      missing: this.missing(to),
     };
   }
 
@@ -117,8 +149,14 @@ export class Partition {
   part(from: number, to: number): PartStored {
     const rows = countRows(this.slice(from, to));
     return {
-      partition: this.p, from, to, rows: rows.length, file: this.files.put(`part/${this.p}/${from}-${to}`, rows),
-      refused: this.refused(from, to), missing: this.missing(to), segments: noPlace,
+      partition: this.p,
+      from,
+      to,
+      rows: rows.length,
+      file: this.files.put(`part/${this.p}/${from}-${to}`, rows),
+      refused: this.refused(from, to),
+      missing: this.missing(to),
+      segments: noPlace,
     };
   }
 
@@ -129,7 +167,12 @@ export class Partition {
 
 /** The manifest of a batch view at a cut, its files in `files`; a month that got nothing new keeps its file. */
 export const makeManifest = (
-  batch: string, base: Manifest | null, partitions: readonly Partition[], cut: Position, requestedAt: number, files: Files,
+  batch: string,
+  base: Manifest | null,
+  partitions: readonly Partition[],
+  cut: Position,
+  requestedAt: number,
+  files: Files,
 ): Manifest => {
   const rows = countRows(partitions.flatMap((partition, p) => partition.slice(0, cut[p] as number)));
   const months = new Map<string, KeyedRow[]>();
@@ -141,20 +184,36 @@ export const makeManifest = (
   partitions.forEach((partition, p) => {
     for (const [service, reasons] of Object.entries(partition.refused(0, cut[p] as number))) {
       for (const [reason, count] of Object.entries(reasons)) {
-        const known = (refused[service] ??= {});
+        refused[service] ??= {};
+        const known = refused[service];
         known[reason] = (known[reason] ?? 0) + count;
       }
     }
   });
   return {
-    batch, base: base?.batch ?? null, cut: [...cut], requestedAt, raw: [], recomputed: {}, refused, format: 1,
+    batch,
+    base: base?.batch ?? null,
+    cut: [...cut],
+    requestedAt,
+    raw: [],
+    recomputed: {},
+    refused,
+    format: 1,
     missing: partitions.map((partition, p) => partition.missing(cut[p] as number)),
     files: [...months].map(([key, ofMonth]) => {
       const [service, month] = JSON.parse(key) as [string, string];
       const messages = sumOf(ofMonth);
-      const kept = base?.files.find((file) => file.service === service && file.month === month && file.msg_num === messages);
+      const kept = base?.files.find(
+        (file) => file.service === service && file.month === month && file.msg_num === messages,
+      );
       if (kept !== undefined) return kept;
-      return { service, month, ...files.put(`batch/${service}/${month}.${batch}`, ofMonth), rows: ofMonth.length, msg_num: messages };
+      return {
+        service,
+        month,
+        ...files.put(`batch/${service}/${month}.${batch}`, ofMonth),
+        rows: ofMonth.length,
+        msg_num: messages,
+      };
     }),
   };
 };

@@ -1,6 +1,6 @@
 import t from 'tap';
-import { UpdateChunks } from '../../../actors/merger/update-chunks.js';
 import { type Following, followUpdate, judge, lastOf, openPart } from '../../../actors/merger/realtime-reader.js';
+import { UpdateChunks } from '../../../actors/merger/update-chunks.js';
 import { Files, Partition } from './flow.js';
 
 const open = { from: 100, to: 150 };
@@ -25,12 +25,20 @@ t.test('W1: an update is applied only where it continues what is here', async (t
 });
 
 const following = (changed: string[] = []): Following => ({
-  lateBefore: 0, mayGoBack: false, changed: (service, minute) => changed.push(`${service} ${minute}`),
+  lateBefore: 0,
+  mayGoBack: false,
+  changed: (service, minute) => changed.push(`${service} ${minute}`),
 });
 
-const readings = (count: number) => Array.from({ length: count }, (_, i) => ({
-  service: `s${i % 2}`, at: Date.UTC(2026, 10, 23) + i * 30_000, cpu: i, ram: 1, disk: 2, refusedBefore: 0,
-}));
+const readings = (count: number) =>
+  Array.from({ length: count }, (_, i) => ({
+    service: `s${i % 2}`,
+    at: Date.UTC(2026, 10, 23) + i * 30_000,
+    cpu: i,
+    ram: 1,
+    disk: 2,
+    refusedBefore: 0,
+  }));
 
 t.test('W1: an update whose rows are not the records of its range is applied not at all', async (t) => {
   const partition = new Partition(0, new Files());

@@ -1,139 +1,16 @@
 import fc from 'fast-check';
 import t from 'tap';
-import { compareViews } from '../../../actors/merger/proof.js';
 import { MonthCache } from '../../../actors/merger/month-cache.js';
+import { compareViews } from '../../../actors/merger/proof.js';
 import { RowTable } from '../../../actors/merger/row-table.js';
-import { realtimeTables } from '../../../actors/merger/snapshot.js';
 import { termsOf } from '../../../actors/merger/terms.js';
-import {
-  addToUpper, applyPart, applyProved, applyUpdate, beginUpper, createView, cutOf, dropUpper, hasStored, lowerParts, positionOf, swapIfReady,
-  type View,
-} from '../../../actors/merger/view.js';
-import type { Manifest, ViewProved } from '../../../protocol/messages/batch.js';
-import type { PartStored } from '../../../protocol/messages/part-stored.js';
-import { type KeyedRow, minuteMs } from '../../../protocol/minute-row.js';
-import { type Position, reaches, sumPosition } from '../../../protocol/range.js';
-import { countRows, Files, makeManifest, Partition, plain, type Reading } from './flow.js';
+import { applyProved, createView, cutOf, hasStored, lowerParts, positionOf } from '../../../actors/merger/view.js';
+import type { Manifest } from '../../../protocol/messages/batch.js';
+import { minuteMs } from '../../../protocol/minute-row.js';
+import { reaches, sumPosition } from '../../../protocol/range.js';
+import { countRows, makeManifest, type Partition, plain } from './flow.js';
 
-const start = Date.UTC(2026, 9, 31, 23, 50);
-const partitionCount = 2;
-
-type Batch =
-  | { says: 'requested'; batch: string; cut: Position }
-  | { says: 'proved'; batch: string; manifest: Manifest }
-  | { says: 'abandoned'; batch: string };
-
-const proved = (manifest: Manifest): ViewProved => ({
-  batch: manifest.batch, cut: manifest.cut, records: 0, rows: 0, differences: 0, examples: [], requestedAt: manifest.requestedAt,
-  manifest: { path: '', bytes: 0, sha256: '0'.repeat(64) },
-});
-
-/** A merger in the flow: its places in the logs, and what it does with them. */
-class Merger {
-  view: View;
-  readonly realtimeAt = [0, 0];
-  readonly storedAt = [0, 0];
-  batchAt: number;
-  swaps = 0;
-  /** Parts of an upper half that are still being read. */
-  loading: { batch: string; part: PartStored }[] = [];
-
-  constructor(readonly flow: Flow, manifest: Manifest | null, batchAt: number) {
-    this.view = createView(partitionCount, manifest);
-    this.batchAt = batchAt;
-  }
-
-  readRealtime(p: number): void {
-    const update = this.flow.partitions[p]?.realtime[this.realtimeAt[p] as number];
-    if (update === undefined) return;
-    (this.realtimeAt[p] as number)++;
-    if (applyUpdate(this.view, update) === 'rebuild') this.realtimeAt[p] = 0;
-  }
-
-  /** An update is lost on the way. */
-  loseRealtime(p: number): void {
-    if ((this.realtimeAt[p] as number) < (this.flow.partitions[p]?.realtime.length ?? 0)) (this.realtimeAt[p] as number)++;
-  }
-
-  /** An update comes once more, and much later. */
-  repeatRealtime(p: number, n: number): void {
-    const update = this.flow.partitions[p]?.realtime[n];
-    if (update !== undefined && n < (this.realtimeAt[p] as number) && applyUpdate(this.view, update) === 'rebuild') this.realtimeAt[p] = 0;
-  }
-
-  readStored(p: number): void {
-    const part = this.flow.partitions[p]?.stored[this.storedAt[p] as number];
-    if (part === undefined) return;
-    (this.storedAt[p] as number)++;
-    let outcome = applyPart(this.view, part);
-    if (outcome === 'file') outcome = applyPart(this.view, part, this.flow.files.at(part.file?.path as string));
-    if (outcome === 'rebuild') this.realtimeAt[p] = 0;
-  }
-
-  readBatch(): void {
-    if (this.view.proved !== null) return;
-    const said = this.flow.batches[this.batchAt];
-    if (said === undefined) return;
-    this.batchAt++;
-    if (said.says === 'requested') this.beginUpper(said.batch, said.cut);
-    else if (said.says === 'abandoned') dropUpper(this.view, said.batch);
-    else if (applyProved(this.view, proved(said.manifest), said.manifest) && this.view.upper?.batch !== said.batch) {
-      this.beginUpper(said.batch, said.manifest.cut);
-    }
-  }
-
-  beginUpper(batch: string, cut: Position): void {
-    this.loading.push(...beginUpper(this.view, batch, cut).map((part) => ({ batch, part })));
-  }
-
-  loadUpper(): void {
-    const next = this.loading.shift();
-    if (next !== undefined) addToUpper(this.view, next.batch, next.part, this.flow.files.at(next.part.file?.path as string));
-  }
-
-  swap(): void { if (swapIfReady(this.view)) this.swaps++; }
-
-  rows(): KeyedRow[] {
-    const all = new RowTable();
-    for (const file of this.view.batch?.manifest.files ?? []) all.mergeColumns(this.flow.files.at(file.path));
-    for (const table of realtimeTables(this.view)) all.mergeTable(table);
-    return all.toRows();
-  }
-}
-
-class Flow {
-  readonly files = new Files();
-  readonly partitions = Array.from({ length: partitionCount }, (_, p) => new Partition(p, this.files));
-  readonly batches: Batch[] = [];
-  newest: Manifest | null = null;
-  newestAt = 0;
-  open: { batch: string; cut: Position; requestedAt: number } | null = null;
-  count = 0;
-
-  below(position: Position): Reading[] { return this.partitions.flatMap((partition, p) => partition.slice(0, position[p] as number)); }
-
-  request(minutes: number): void {
-    if (this.open !== null) return;
-    const cut = this.partitions.map(({ storedTo }) => storedTo);
-    this.open = { batch: String(++this.count).padStart(6, '0'), cut, requestedAt: start + minutes * minuteMs + 1 };
-    this.batches.push({ says: 'requested', batch: this.open.batch, cut });
-  }
-
-  prove(): void {
-    if (this.open === null) return;
-    const { batch, cut, requestedAt } = this.open;
-    this.newest = makeManifest(batch, this.newest, this.partitions, cut, requestedAt, this.files);
-    this.batches.push({ says: 'proved', batch, manifest: this.newest });
-    this.newestAt = this.batches.length;
-    this.open = null;
-  }
-
-  abandon(): void {
-    if (this.open === null) return;
-    this.batches.push({ says: 'abandoned', batch: this.open.batch });
-    this.open = null;
-  }
-}
+import { Flow, Merger, partitionCount, proved, start } from './merger-model.js';
 
 /** Rows, terms and invariants, against the count by brute force at the view's position. */
 const check = (flow: Flow, merger: Merger): void => {
@@ -143,15 +20,18 @@ const check = (flow: Flow, merger: Merger): void => {
   const expected = plain(countRows(below));
   const actual = plain(merger.rows());
   if (expected.join('\n') !== actual.join('\n')) {
-    throw new TypeError(`at ${position.join()} the rows are\n${actual.join('\n')}\nand should be\n${expected.join('\n')}`);
+    throw new TypeError(
+      `at ${position.join()} the rows are\n${actual.join('\n')}\nand should be\n${expected.join('\n')}`,
+    );
   }
   const terms = termsOf(view, undefined);
   const cut = cutOf(view);
   const lateBefore = view.batch === null ? 0 : Math.floor(view.batch.requestedAt / minuteMs) * minuteMs;
-  const late = flow.partitions.flatMap((partition, p) => partition.slice(cut[p] as number, position[p] as number))
+  const late = flow.partitions
+    .flatMap((partition, p) => partition.slice(cut[p] as number, position[p] as number))
     .filter(({ at }) => Math.floor(at / minuteMs) * minuteMs < lateBefore).length;
   const refused = below.reduce((sum, { refusedBefore }) => sum + refusedBefore, 0);
-  const missing = position.reduce((sum, offset) => sum + offset % 5, 0);
+  const missing = position.reduce((sum, offset) => sum + (offset % 5), 0);
   const expectedTerms = { batch: view.batch?.batch ?? null, cut, position, missing, refused, late };
   if (JSON.stringify(terms) !== JSON.stringify(expectedTerms)) {
     throw new TypeError(`terms ${JSON.stringify(terms)}, should be ${JSON.stringify(expectedTerms)}`);
@@ -159,36 +39,77 @@ const check = (flow: Flow, merger: Merger): void => {
   if (below.length !== sumPosition(position)) throw new TypeError('the sum of msg_num is not the sum of the position');
 };
 
-interface Op { what: number; p: number; n: number; k: number }
+interface Op {
+  what: number;
+  p: number;
+  n: number;
+  k: number;
+}
 
 const run = (flow: Flow, merger: Merger, { what, p, n, k }: Op): Merger => {
   const partition = flow.partitions[p] as Partition;
   const owner = partition.owners[k] as Partition['owners'][number];
   switch (what) {
-    case 0: case 1: {
+    case 0:
+    case 1: {
       for (let i = 0; i <= n; i++) {
         partition.readings.push({
-          service: `s${(n + i) % 3}`, at: start + ((n * 7 + i * 13) % 20) * minuteMs + n * 100, cpu: n * 1_000_003, ram: i, disk: 7,
+          service: `s${(n + i) % 3}`,
+          at: start + ((n * 7 + i * 13) % 20) * minuteMs + n * 100,
+          cpu: n * 1_000_003,
+          ram: i,
+          disk: 7,
           refusedBefore: (n + i) % 4 === 0 ? 1 : 0,
         });
       }
       break;
     }
-    case 2: case 3: partition.publish(owner, n + 1); break;
-    case 4: partition.close(owner); break;
-    case 5: partition.store(owner); break;
-    case 6: partition.restart(owner); break;
-    case 7: case 8: for (let i = 0; i <= n; i++) merger.readRealtime(p); break;
-    case 9: merger.loseRealtime(p); break;
-    case 10: merger.repeatRealtime(p, n); break;
-    case 11: merger.readStored(p); break;
-    case 12: flow.request(n); break;
-    case 13: flow.prove(); break;
-    case 14: if (n === 0) flow.abandon(); break;
-    case 15: merger.readBatch(); break;
-    case 16: merger.loadUpper(); break;
-    case 17: if (n === 0) return new Merger(flow, flow.newest, flow.newestAt); break; // a restart
-    default: merger.swap();
+    case 2:
+    case 3:
+      partition.publish(owner, n + 1);
+      break;
+    case 4:
+      partition.close(owner);
+      break;
+    case 5:
+      partition.store(owner);
+      break;
+    case 6:
+      partition.restart(owner);
+      break;
+    case 7:
+    case 8:
+      for (let i = 0; i <= n; i++) merger.readRealtime(p);
+      break;
+    case 9:
+      merger.loseRealtime(p);
+      break;
+    case 10:
+      merger.repeatRealtime(p, n);
+      break;
+    case 11:
+      merger.readStored(p);
+      break;
+    case 12:
+      flow.request(n);
+      break;
+    case 13:
+      flow.prove();
+      break;
+    case 14:
+      if (n === 0) flow.abandon();
+      break;
+    case 15:
+      merger.readBatch();
+      break;
+    case 16:
+      merger.loadUpper();
+      break;
+    case 17:
+      if (n === 0) return new Merger(flow, flow.newest, flow.newestAt);
+      break; // a restart
+    default:
+      merger.swap();
   }
   return merger;
 };
@@ -211,29 +132,40 @@ const hearAll = (flow: Flow, merger: Merger): void => {
   }
 };
 
-const ops = fc.array(fc.record({ what: fc.nat(19), p: fc.nat(partitionCount - 1), n: fc.nat(7), k: fc.nat(1) }), { maxLength: 120, size: 'max' });
-
-t.test('M1, M2, W1: at every step the view equals the count by brute force at its position, which never goes back', async (t) => {
-  let swaps = 0;
-  fc.assert(fc.property(ops, (all) => {
-    const flow = new Flow();
-    let merger = new Merger(flow, null, 0);
-    for (const op of all) {
-      const before = positionOf(merger.view);
-      const was = merger;
-      merger = run(flow, merger, op);
-      if (was === merger && !reaches(positionOf(merger.view), before)) throw new TypeError(`the view went back from ${before.join()}`);
-      check(flow, merger);
-    }
-    hearAll(flow, merger);
-    check(flow, merger);
-    swaps += merger.swaps;
-    const all0 = flow.partitions.map(({ readings }) => readings.length);
-    if (positionOf(merger.view).join() !== all0.join()) throw new TypeError(`the view is at ${positionOf(merger.view).join()}, the log ends at ${all0.join()}`);
-    if (merger.view.proved !== null) throw new TypeError('a proved batch view was never taken over');
-  }), { numRuns: Number(process.env.TIDEMARK_TEST_RUNS ?? 800) });
-  t.ok(swaps > 50, `${swaps} batch views were taken over`);
+const ops = fc.array(fc.record({ what: fc.nat(19), p: fc.nat(partitionCount - 1), n: fc.nat(7), k: fc.nat(1) }), {
+  maxLength: 120,
+  size: 'max',
 });
+
+t.test(
+  'M1, M2, W1: at every step the view equals the count by brute force at its position, which never goes back',
+  async (t) => {
+    let swaps = 0;
+    fc.assert(
+      fc.property(ops, (all) => {
+        const flow = new Flow();
+        let merger = new Merger(flow, null, 0);
+        for (const op of all) {
+          const before = positionOf(merger.view);
+          const was = merger;
+          merger = run(flow, merger, op);
+          if (was === merger && !reaches(positionOf(merger.view), before))
+            throw new TypeError(`the view went back from ${before.join()}`);
+          check(flow, merger);
+        }
+        hearAll(flow, merger);
+        check(flow, merger);
+        swaps += merger.swaps;
+        const all0 = flow.partitions.map(({ readings }) => readings.length);
+        if (positionOf(merger.view).join() !== all0.join())
+          throw new TypeError(`the view is at ${positionOf(merger.view).join()}, the log ends at ${all0.join()}`);
+        if (merger.view.proved !== null) throw new TypeError('a proved batch view was never taken over');
+      }),
+      { numRuns: Number(process.env.TIDEMARK_TEST_RUNS ?? 800) },
+    );
+    t.ok(swaps > 50, `${swaps} batch views were taken over`);
+  },
+);
 
 t.test('M2: a view with differences is not taken over, unless it was repaired', async (t) => {
   const flow = new Flow();
@@ -248,38 +180,43 @@ t.test('M2: a view with differences is not taken over, unless it was repaired', 
 
 t.test('the proof finds one planted difference, and none where there is none', async (t) => {
   let plantedCount = 0;
-  await fc.assert(fc.asyncProperty(ops, fc.nat(1000), async (all, planted) => {
-    const flow = new Flow();
-    let merger = new Merger(flow, null, 0);
-    for (const op of all) merger = run(flow, merger, op);
-    hearAll(flow, merger);
-    flow.partitions.forEach((partition, p) => {
-      const [owner] = partition.owners as [Partition['owners'][number]];
-      run(flow, merger, { what: 0, p, n: planted % 8, k: 0 });
-      partition.publish(owner, 10);
-      partition.close(owner);
-      partition.store(owner);
-    });
-    hearAll(flow, merger);
-    flow.abandon();
-    flow.request(9);
-    if (flow.open === null || !hasStored(merger.view, flow.open.cut)) throw new TypeError('not everything stored is here');
-    const { batch, cut } = flow.open;
-    const manifest = makeManifest(batch, merger.view.batch?.manifest ?? null, flow.partitions, cut, 0, flow.files);
-    const lower = new RowTable();
-    for (const part of lowerParts(merger.view, cut)) lower.mergeColumns(flow.files.at(part.file?.path as string));
-    const compare = () => compareViews(merger.view.batch, lower, manifest, new MonthCache(flow.files.read, 1e6));
-    const same = await compare();
-    if (same.differences !== 0 || same.records !== sumPosition(cut)) throw new TypeError(JSON.stringify(same));
-    const fresh = manifest.files.filter(({ path }) => path.endsWith(batch));
-    const file = fresh[planted % Math.max(1, fresh.length)];
-    if (file === undefined) return;
-    const columns = flow.files.at(file.path);
-    const column = [columns.cpu, columns.maxRam, columns.maxDiskAt][planted % 3] as Float64Array;
-    (column[planted % columns.length] as number) += 1;
-    plantedCount += 1;
-    const different = await compare();
-    if (different.differences !== 1 || different.examples.length !== 1) throw new TypeError(`planted, but found ${JSON.stringify(different)}`);
-  }), { numRuns: 200 });
+  await fc.assert(
+    fc.asyncProperty(ops, fc.nat(1000), async (all, planted) => {
+      const flow = new Flow();
+      let merger = new Merger(flow, null, 0);
+      for (const op of all) merger = run(flow, merger, op);
+      hearAll(flow, merger);
+      flow.partitions.forEach((partition, p) => {
+        const [owner] = partition.owners as [Partition['owners'][number]];
+        run(flow, merger, { what: 0, p, n: planted % 8, k: 0 });
+        partition.publish(owner, 10);
+        partition.close(owner);
+        partition.store(owner);
+      });
+      hearAll(flow, merger);
+      flow.abandon();
+      flow.request(9);
+      if (flow.open === null || !hasStored(merger.view, flow.open.cut))
+        throw new TypeError('not everything stored is here');
+      const { batch, cut } = flow.open;
+      const manifest = makeManifest(batch, merger.view.batch?.manifest ?? null, flow.partitions, cut, 0, flow.files);
+      const lower = new RowTable();
+      for (const part of lowerParts(merger.view, cut)) lower.mergeColumns(flow.files.at(part.file?.path as string));
+      const compare = () => compareViews(merger.view.batch, lower, manifest, new MonthCache(flow.files.read, 1e6));
+      const same = await compare();
+      if (same.differences !== 0 || same.records !== sumPosition(cut)) throw new TypeError(JSON.stringify(same));
+      const fresh = manifest.files.filter(({ path }) => path.endsWith(batch));
+      const file = fresh[planted % Math.max(1, fresh.length)];
+      if (file === undefined) return;
+      const columns = flow.files.at(file.path);
+      const column = [columns.cpu, columns.maxRam, columns.maxDiskAt][planted % 3] as Float64Array;
+      (column[planted % columns.length] as number) += 1;
+      plantedCount += 1;
+      const different = await compare();
+      if (different.differences !== 1 || different.examples.length !== 1)
+        throw new TypeError(`planted, but found ${JSON.stringify(different)}`);
+    }),
+    { numRuns: 200 },
+  );
   t.ok(plantedCount > 150, `${plantedCount} were planted`);
 });

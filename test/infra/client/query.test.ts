@@ -1,7 +1,7 @@
 import t, { type Test } from 'tap';
-import { connect, query } from '../../../infra/client/index.js';
-import { openBus } from '../../../infra/bus/nats.js';
 import type { PlainMessage } from '../../../infra/bus/bus.js';
+import { openBus } from '../../../infra/bus/nats.js';
+import { connect, query } from '../../../infra/client/index.js';
 import type { ViewAsked } from '../../../protocol/messages/view.js';
 import { startNats } from '../../servers.js';
 import { blocksOf, oneRow } from './stand-in.js';
@@ -12,7 +12,9 @@ const terms = { batch: null, cut: [0], position: [7], newest: null, missing: 0, 
 const answerer = async (t: Test, answer: (asked: ViewAsked, message: PlainMessage) => void): Promise<string> => {
   const { url } = await startNats(t);
   const bus = await openBus({ nats: url }, 'a stand-in');
-  bus.hear('view.asked', (message) => answer(JSON.parse(Buffer.from(message.body).toString('utf8')) as ViewAsked, message));
+  bus.hear('view.asked', (message) =>
+    answer(JSON.parse(Buffer.from(message.body).toString('utf8')) as ViewAsked, message),
+  );
   await bus.flush();
   t.teardown(() => bus.close());
   return url;
@@ -26,9 +28,20 @@ t.test('an answer is put together from its chunks; the question says what was as
       message.respond(blocksOf([oneRow(`s${i}`), oneRow(`t${i}`)], terms), { 'Tidemark-Chunk': `${i + 1}/3` });
     }
   });
-  const asked = { from: 'now-1h', to: 'now', services: ['web'], step: 'hour' as const, zone: 'Europe/Berlin', after: [3], waitMs: 700 };
+  const asked = {
+    from: 'now-1h',
+    to: 'now',
+    services: ['web'],
+    step: 'hour' as const,
+    zone: 'Europe/Berlin',
+    after: [3],
+    waitMs: 700,
+  };
   const answer = await query({ nats, ...asked });
-  t.same(answer.rows.map(({ service }) => service), ['s0', 't0', 's1', 't1', 's2', 't2']);
+  t.same(
+    answer.rows.map(({ service }) => service),
+    ['s0', 't0', 's1', 't1', 's2', 't2'],
+  );
   t.same(answer.terms, terms);
   t.same(heard, { ...asked, shape: 'blocks' });
 });
@@ -36,17 +49,29 @@ t.test('an answer is put together from its chunks; the question says what was as
 t.test('a chunk that does not come fails the answer: none is given that is not whole', async (t) => {
   const nats = await answerer(t, (asked, message) => {
     const missing = asked.from === 1 ? 1 : 2;
-    for (let i = 0; i < 3; i++) if (i !== missing) message.respond(blocksOf([], terms), { 'Tidemark-Chunk': `${i + 1}/3` });
+    for (let i = 0; i < 3; i++)
+      if (i !== missing) message.respond(blocksOf([], terms), { 'Tidemark-Chunk': `${i + 1}/3` });
   });
   const client = await connect({ nats });
   t.teardown(() => client.close());
-  await t.rejects(client.query({ from: 1, to: 9 }), { code: 'E_OUT_OF_REACH', message: /chunk 2/ }, 'one in the middle');
-  await t.rejects(client.query({ from: 2, to: 9 }), { code: 'E_OUT_OF_REACH', message: /chunk 3/ }, 'the last one, after 5 s');
+  await t.rejects(
+    client.query({ from: 1, to: 9 }),
+    { code: 'E_OUT_OF_REACH', message: /chunk 2/ },
+    'one in the middle',
+  );
+  await t.rejects(
+    client.query({ from: 2, to: 9 }),
+    { code: 'E_OUT_OF_REACH', message: /chunk 3/ },
+    'the last one, after 5 s',
+  );
 });
 
 t.test('a refusal is the error that it names', async (t) => {
   const nats = await answerer(t, (asked, message) =>
-    message.respond(JSON.stringify({ error: `no zone ${asked.zone}`, code: asked.from === 1 ? 'E_USAGE' : 'E_OUT_OF_REACH' })));
+    message.respond(
+      JSON.stringify({ error: `no zone ${asked.zone}`, code: asked.from === 1 ? 'E_USAGE' : 'E_OUT_OF_REACH' }),
+    ),
+  );
   await t.rejects(query({ nats, from: 1, to: 9, zone: 'Mars' }), { code: 'E_USAGE', message: 'no zone Mars' });
   await t.rejects(query({ nats, from: 2, to: 9, zone: 'Mars' }), { code: 'E_OUT_OF_REACH' });
 });

@@ -18,13 +18,26 @@ const begin = async (t: Test): Promise<{ server: TestNats; bus: Bus }> => {
 };
 
 const row = (service: string, msgNum: number) => ({
-  service, time_stamp: '2026-11-23T10:15:00Z', cpu: 1, ram: 1, disk: 1, max_cpu_time: '', max_cpu: 1, max_ram_time: '', max_ram: 1,
-  max_disk_time: '', max_disk: 1, msg_num: msgNum,
+  service,
+  time_stamp: '2026-11-23T10:15:00Z',
+  cpu: 1,
+  ram: 1,
+  disk: 1,
+  max_cpu_time: '',
+  max_cpu: 1,
+  max_ram_time: '',
+  max_ram: 1,
+  max_disk_time: '',
+  max_disk: 1,
+  msg_num: msgNum,
 });
 
 const publish = (bus: Bus, service: string, position: number, headers?: Record<string, string>): Promise<number> =>
-  bus.publish(`view.updated.${encodeName(service)}`, JSON.stringify({ service, position: [position], batch: null, rows: [row(service, position)] }),
-    headers === undefined ? {} : { headers });
+  bus.publish(
+    `view.updated.${encodeName(service)}`,
+    JSON.stringify({ service, position: [position], batch: null, rows: [row(service, position)] }),
+    headers === undefined ? {} : { headers },
+  );
 
 /** Takes `count` changes and ends the subscription. */
 const take = async (subscription: Subscription, count: number): Promise<ViewChange[]> => {
@@ -36,14 +49,27 @@ const take = async (subscription: Subscription, count: number): Promise<ViewChan
   return taken;
 };
 
-const brief = (changes: readonly ViewChange[]): string[] => changes.map(({ service, position, missed }) => `${service} ${position}${missed ? ' missed' : ''}`);
+const brief = (changes: readonly ViewChange[]): string[] =>
+  changes.map(({ service, position, missed }) => `${service} ${position}${missed ? ' missed' : ''}`);
 
 t.test('C3: a subscription goes on from a position, with the services asked for, and never back', async (t) => {
   const { server, bus } = await begin(t);
-  for (const [service, position] of [['a', 1], ['b', 2], ['a.x', 3], ['a', 4], ['a', 4], ['b', 5]] as const) await publish(bus, service, position);
+  for (const [service, position] of [
+    ['a', 1],
+    ['b', 2],
+    ['a.x', 3],
+    ['a', 4],
+    ['a', 4],
+    ['b', 5],
+  ] as const)
+    await publish(bus, service, position);
   const client = await connect({ nats: server.url });
   t.teardown(() => client.close());
-  t.same(brief(await take(client.subscribe({ since: [1] }), 5)), ['a 1', 'b 2', 'a.x 3', 'a 4', 'b 5'], 'the copy of 4 is not given twice');
+  t.same(
+    brief(await take(client.subscribe({ since: [1] }), 5)),
+    ['a 1', 'b 2', 'a.x 3', 'a 4', 'b 5'],
+    'the copy of 4 is not given twice',
+  );
   t.same(brief(await take(client.subscribe({ since: [3], services: ['a', 'a.x'] }), 2)), ['a.x 3', 'a 4']);
   const fromNow = client.subscribe({ services: ['a'] });
   const taking = take(fromNow, 1);
@@ -80,22 +106,45 @@ t.test('C3: after nats-server was restarted it goes on where it was', async (t) 
   await server.restart();
   const again = await openBus({ nats: server.url }, 'a stand-in');
   t.teardown(() => again.close());
-  while (await publish(again, 'a', 2).then(() => false, () => true)); // until the server has its streams again
+  while (
+    await publish(again, 'a', 2).then(
+      () => false,
+      () => true,
+    )
+  ); // until the server has its streams again
   t.same(brief([(await next).value as ViewChange]), ['a 2']);
   await subscription.close();
   t.equal((await iterator.next()).done, true);
 });
 
-t.test('C4: when VIEWS has forgotten what came after the position, that is said, with the rows as they are now', async (t) => {
-  const { server, bus } = await begin(t);
-  bus.hear('view.asked', (message) => message.respond(blocksOf([oneRow('a')],
-    { batch: null, cut: [0], position: [9], newest: null, missing: 0, refused: 0, late: 0 })));
-  await bus.flush();
-  for (let i = 1; i <= 3; i++) await publish(bus, 'a', i);
-  await bus.purge('VIEWS', 'view.updated.>', 3);
-  await publish(bus, 'b', 10);
-  const client = await connect({ nats: server.url });
-  t.teardown(() => client.close());
-  t.same(brief(await take(client.subscribe({ since: [1] }), 2)), ['a 9 missed', 'b 10']);
-  t.same(brief(await take(client.subscribe({ since: [3] }), 2)), ['a 3', 'b 10'], 'nothing is missed where the oldest is known');
-});
+t.test(
+  'C4: when VIEWS has forgotten what came after the position, that is said, with the rows as they are now',
+  async (t) => {
+    const { server, bus } = await begin(t);
+    bus.hear('view.asked', (message) =>
+      message.respond(
+        blocksOf([oneRow('a')], {
+          batch: null,
+          cut: [0],
+          position: [9],
+          newest: null,
+          missing: 0,
+          refused: 0,
+          late: 0,
+        }),
+      ),
+    );
+    await bus.flush();
+    for (let i = 1; i <= 3; i++) await publish(bus, 'a', i);
+    await bus.purge('VIEWS', 'view.updated.>', 3);
+    await publish(bus, 'b', 10);
+    const client = await connect({ nats: server.url });
+    t.teardown(() => client.close());
+    t.same(brief(await take(client.subscribe({ since: [1] }), 2)), ['a 9 missed', 'b 10']);
+    t.same(
+      brief(await take(client.subscribe({ since: [3] }), 2)),
+      ['a 3', 'b 10'],
+      'nothing is missed where the oldest is known',
+    );
+  },
+);
