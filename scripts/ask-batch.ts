@@ -18,7 +18,10 @@ const pauseMs = 250;
  * or none may start
  */
 export const askBatch = async (
-  bus: Bus, kind: BatchKind, waitMs: number, started: (batch: string) => void = () => undefined,
+  bus: Bus,
+  kind: BatchKind,
+  waitMs: number,
+  started: (batch: string) => void = () => undefined,
 ): Promise<ViewProved | null> => {
   const outcomes = new Map<string, ViewProved | BatchAbandoned>();
   let arrived: () => void = () => undefined;
@@ -26,7 +29,8 @@ export const askBatch = async (
     outcomes.set(outcome.batch, outcome);
     arrived();
   };
-  const stops = [ // before it is asked: the proof may come before the answer
+  const stops = [
+    // before it is asked: the proof may come before the answer
     bus.hear('view.proved', ({ body }) => note(readViewProved(body))),
     bus.hear('batch.abandoned', ({ body }) => note(readBatchAbandoned(body))),
   ];
@@ -36,13 +40,18 @@ export const askBatch = async (
     if (error !== undefined) throw new PromiseError(`no ${kind} was started: ${error}`);
     if (batch === null) return null;
     started(batch);
-    const outcome = await firstOf<ViewProved | BatchAbandoned>(until - Date.now(), bus, `batch ${batch} was not proved within ${Math.round(waitMs / 1000)} s`, (resolve) => {
-      arrived = () => {
-        const found = outcomes.get(batch);
-        if (found !== undefined) resolve(found);
-      };
-      arrived();
-    });
+    const outcome = await firstOf<ViewProved | BatchAbandoned>(
+      until - Date.now(),
+      bus,
+      `batch ${batch} was not proved within ${Math.round(waitMs / 1000)} s`,
+      (resolve) => {
+        arrived = () => {
+          const found = outcomes.get(batch);
+          if (found !== undefined) resolve(found);
+        };
+        arrived();
+      },
+    );
     if ('reason' in outcome) throw new PromiseError(`batch ${batch} was abandoned: ${outcome.reason}`);
     return outcome;
   } finally {
@@ -50,28 +59,46 @@ export const askBatch = async (
   }
 };
 
-const answerTo = async (bus: Bus, kind: BatchKind, until: number): Promise<{ batch: string | null; error?: string }> => {
+const answerTo = async (
+  bus: Bus,
+  kind: BatchKind,
+  until: number,
+): Promise<{ batch: string | null; error?: string }> => {
   const nobodyUntil = Date.now() + nobodyMsMax;
   for (;;) {
     const askedAt = Date.now();
     try {
       const timeoutMs = Math.max(1, Math.min(askAgainMs, until - askedAt));
-      for await (const { body } of bus.ask('batch.asked', JSON.stringify({ kind }), { timeoutMs })) return readBatchAnswer(body);
+      for await (const { body } of bus.ask('batch.asked', JSON.stringify({ kind }), { timeoutMs }))
+        return readBatchAnswer(body);
     } catch (error) {
       const now = Date.now();
       const isUnheard = now - askedAt < pauseMs; // nobody listens: the server says so at once
-      if (!(error instanceof OutOfReachError) || bus.isClosed || now >= until || (isUnheard && now >= nobodyUntil)) throw error;
+      if (!(error instanceof OutOfReachError) || bus.isClosed || now >= until || (isUnheard && now >= nobodyUntil))
+        throw error;
     }
-    await new Promise((resolve) => { setTimeout(resolve, pauseMs); });
+    await new Promise((resolve) => {
+      setTimeout(resolve, pauseMs);
+    });
   }
 };
 
-const firstOf = async <T>(waitMs: number, bus: Bus, late: string, begin: (resolve: (value: T) => void) => void): Promise<T> => {
+const firstOf = async <T>(
+  waitMs: number,
+  bus: Bus,
+  late: string,
+  begin: (resolve: (value: T) => void) => void,
+): Promise<T> => {
   let timer: NodeJS.Timeout | undefined;
   const timeUp = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(new OutOfReachError(`${late}: \`tidemark status\` shows who is at it`)), Math.max(0, waitMs));
+    timer = setTimeout(
+      () => reject(new OutOfReachError(`${late}: \`tidemark status\` shows who is at it`)),
+      Math.max(0, waitMs),
+    );
   });
-  const lost = bus.closed.then((): never => { throw new OutOfReachError('the connection was lost: the batch goes on, and `tidemark status` shows its proof'); });
+  const lost = bus.closed.then((): never => {
+    throw new OutOfReachError('the connection was lost: the batch goes on, and `tidemark status` shows its proof');
+  });
   lost.catch(() => undefined);
   try {
     return await Promise.race([new Promise<T>(begin), timeUp, lost]);

@@ -10,10 +10,11 @@ import { register as importing } from './commands/import.js';
 import { register as query } from './commands/query.js';
 import { register as start } from './commands/start.js';
 import { register as topology } from './commands/topology.js';
+import { register as verify } from './commands/verify.js';
 import { register as watch } from './commands/watch.js';
 
 /** In the order in which help shows them. */
-const commands: readonly RegisterCommand[] = [start, agent, importing, demo, query, watch, topology, config];
+const commands: readonly RegisterCommand[] = [start, agent, importing, demo, query, watch, verify, topology, config];
 
 export const createProgram = (): Command => {
   const program = new Command('tidemark')

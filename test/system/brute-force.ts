@@ -11,9 +11,10 @@ const millionths = (percent: number): bigint => {
 };
 
 /** The earliest time of the highest value. */
-const peakOf = (readings: readonly Reading[], valueOf: (reading: Reading) => bigint): [bigint, bigint] => {
-  const highest = readings.map(valueOf).reduce((a, b) => (a > b ? a : b));
-  const times = readings.filter((reading) => valueOf(reading) === highest).map(({ timestamp }) => timestamp);
+const peakOf = (readings: readonly Reading[], millionthsOf: (reading: Reading) => bigint): [bigint, bigint] => {
+  let highest = -1n;
+  for (const reading of readings) if (millionthsOf(reading) > highest) highest = millionthsOf(reading);
+  const times = readings.filter((reading) => millionthsOf(reading) === highest).map(({ timestamp }) => timestamp);
   return [highest, BigInt(Math.min(...times))];
 };
 
@@ -29,10 +30,11 @@ export const bruteForce = (readings: readonly Reading[]): BruteRow[] => {
   return [...groups.values()].map((group) => {
     const [first] = group as [Reading];
     const minute = Date.parse(`${new Date(first.timestamp).toISOString().slice(0, 16)}:00Z`);
-    const values = [({ cpu }: Reading) => cpu, ({ ram }: Reading) => ram, ({ disk }: Reading) => disk]
-      .map((valueOf) => (reading: Reading) => millionths(valueOf(reading)));
-    const sums = values.map((valueOf) => group.reduce((sum, reading) => sum + valueOf(reading), 0n));
-    const peaks = values.flatMap((valueOf) => peakOf(group, valueOf));
+    const values = [({ cpu }: Reading) => cpu, ({ ram }: Reading) => ram, ({ disk }: Reading) => disk].map(
+      (percentOf) => (reading: Reading) => millionths(percentOf(reading)),
+    );
+    const sums = values.map((millionthsOf) => group.reduce((sum, reading) => sum + millionthsOf(reading), 0n));
+    const peaks = values.flatMap((millionthsOf) => peakOf(group, millionthsOf));
     return [first.service, BigInt(minute), ...sums, ...peaks, BigInt(group.length)];
   });
 };

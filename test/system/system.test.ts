@@ -3,12 +3,15 @@ import { bruteForce, compareRows } from './brute-force.js';
 import { publishAll, type Reading, startSystem } from './system.js';
 
 /** Ties, late readings, several dates, names that are none. */
-const someReadings = (count: number): Reading[] => Array.from({ length: count }, (_, i) => ({
-  service: ['web', 'db', 'Ticketing Service', '__proto__'][i % 4] as string,
-  host: `h${i % 3}`,
-  timestamp: Date.UTC(2026, 9, 30) + ((i * 7919) % 300_000) * 1_000 + (i % 1_000),
-  cpu: (i * 37) % 101, ram: ((i * 12_345_678_901) % 100_000_000) / 1e6, disk: i % 2 === 0 ? 50 : 33.333333,
-}));
+const someReadings = (count: number): Reading[] =>
+  Array.from({ length: count }, (_, i) => ({
+    service: ['web', 'db', 'Ticketing Service', '__proto__'][i % 4] as string,
+    host: `h${i % 3}`,
+    timestamp: Date.UTC(2026, 9, 30) + ((i * 7919) % 300_000) * 1_000 + (i % 1_000),
+    cpu: (i * 37) % 101,
+    ram: ((i * 12_345_678_901) % 100_000_000) / 1e6,
+    disk: i % 2 === 0 ? 50 : 33.333333,
+  }));
 
 t.test('every acknowledged reading is in the answer exactly once, before and after batches', async (t) => {
   const system = await startSystem(t);
@@ -24,5 +27,8 @@ t.test('every acknowledged reading is in the answer exactly once, before and aft
   t.match(await system.batch(), { batch: '000002', differences: 0, records: 3_000 });
   t.equal(await system.batch(), null, 'nothing is new');
   t.same(compareRows((await system.rows(further)).rows, bruteForce(readings)), []);
-  t.ok(compareRows((await system.rows(further)).rows, bruteForce(readings.slice(1))).length > 0, 'one reading fewer is noticed');
+  t.ok(
+    compareRows((await system.rows(further)).rows, bruteForce(readings.slice(1))).length > 0,
+    'one reading fewer is noticed',
+  );
 });

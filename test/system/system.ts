@@ -3,9 +3,9 @@ import { randomBytes } from 'node:crypto';
 import type { Test } from 'tap';
 import type { Bus } from '../../infra/bus/bus.js';
 import { openBus } from '../../infra/bus/nats.js';
+import { connectSource } from '../../infra/client/connect.js';
 import { type ExactAnswer, queryExact } from '../../infra/client/query.js';
 import { openSource } from '../../infra/client/source.js';
-import { connectSource } from '../../infra/client/connect.js';
 import { loadSettings, type Settings } from '../../infra/config.js';
 import { OutOfReachError } from '../../infra/errors.js';
 import { createLog } from '../../infra/log.js';
@@ -13,7 +13,7 @@ import type { ViewProved } from '../../protocol/messages/batch.js';
 import { encodeName } from '../../protocol/name-code.js';
 import type { Position } from '../../protocol/range.js';
 import { askBatch, type BatchKind } from '../../scripts/ask-batch.js';
-import { runActors, runnableActors, type RunnableActor } from '../../scripts/run-actors.js';
+import { type RunnableActor, runActors, runnableActors } from '../../scripts/run-actors.js';
 import { startNats, type TestNats } from '../servers.js';
 
 /** One reading, as a source publishes it. */
@@ -54,7 +54,9 @@ const quick = { partEvery: '500ms', uploadEvery: '100ms', batchEvery: '1h', logL
  * @param flags settings as the command line gives them (`{ partEvery: '2s' }`), above short defaults
  */
 export const startSystem = async (
-  t: Test, flags: Readonly<Record<string, string>> = {}, names: readonly RunnableActor[] = runnableActors,
+  t: Test,
+  flags: Readonly<Record<string, string>> = {},
+  names: readonly RunnableActor[] = runnableActors,
 ): Promise<System> => {
   const nats = await startNats(t);
   const { settings } = loadSettings({ ...quick, data: nats.data, nats: nats.url, ...flags }, { env: {} });
@@ -77,8 +79,15 @@ export const startSystem = async (
     await stop().catch(() => undefined);
   });
   return {
-    nats, data: nats.data, settings, bus, stop, start,
-    get ended() { return running; },
+    nats,
+    data: nats.data,
+    settings,
+    bus,
+    stop,
+    start,
+    get ended() {
+      return running;
+    },
     rows: (after = []) => answered(() => queryExact(bus, { from: 0, to: farAway, after, waitMs: 30_000 })),
     batch: (kind = 'batch') => askBatch(bus, kind, 60_000),
   };
@@ -94,7 +103,9 @@ export const answered = async <T>(ask: () => Promise<T>, tries = 100): Promise<T
       return await ask();
     } catch (error) {
       if (!(error instanceof OutOfReachError) || --tries === 0) throw error;
-      await new Promise((resolve) => { setTimeout(resolve, 100); });
+      await new Promise((resolve) => {
+        setTimeout(resolve, 100);
+      });
     }
   }
 };
@@ -106,7 +117,9 @@ const linesPerMessage = 40;
  * @returns the position that holds them all, for `--after`
  */
 export const publishAll = async (
-  { settings }: Pick<System, 'settings'>, readings: readonly Reading[], { agent = randomBytes(4).toString('hex') } = {},
+  { settings }: Pick<System, 'settings'>,
+  readings: readonly Reading[],
+  { agent = randomBytes(4).toString('hex') } = {},
 ): Promise<Position> => {
   const connection = await connectSource({ ...settings, nats: settings.nats as string }, 'test source');
   const position = new Array<number>(settings.partitions).fill(0);
@@ -118,18 +131,24 @@ export const publishAll = async (
     lines.push(JSON.stringify(reading));
   }
   try {
-    await Promise.all([...bySubject].map(async ([subject, lines]) => {
-      const source = openSource({
-        connection, subject, agent,
-        onAcknowledged: ({ partition, offset }) => { position[partition] = Math.max(position[partition] ?? 0, offset); },
-      });
-      for (let from = 0; from < lines.length; from += linesPerMessage) {
-        await source.room();
-        source.add(lines.slice(from, from + linesPerMessage));
-      }
-      await source.drained();
-      source.close();
-    }));
+    await Promise.all(
+      [...bySubject].map(async ([subject, lines]) => {
+        const source = openSource({
+          connection,
+          subject,
+          agent,
+          onAcknowledged: ({ partition, offset }) => {
+            position[partition] = Math.max(position[partition] ?? 0, offset);
+          },
+        });
+        for (let from = 0; from < lines.length; from += linesPerMessage) {
+          await source.room();
+          source.add(lines.slice(from, from + linesPerMessage));
+        }
+        await source.drained();
+        source.close();
+      }),
+    );
   } finally {
     await connection.close();
   }
