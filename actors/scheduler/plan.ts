@@ -73,10 +73,12 @@ export const chooseInputs = (
     .filter((group) => group.length > 0);
 };
 
-/** Neighbours in one file become one range of bytes. */
+/** Neighbours in one file become one range of bytes. Behind a commit that counts in part, which is a group of its own, begins another. */
 const addWhole = (whole: Map<string, RawInput>, commit: RawStored, bytes: CommittedBytes): void => {
   const known = whole.get(bytes.path);
-  whole.set(bytes.path, known === undefined
+  const isNext = known?.toByte === bytes.fromByte;
+  if (known !== undefined && !isNext) whole.set(`${known.path} ${known.fromByte}`, known);
+  whole.set(bytes.path, known === undefined || !isNext
     ? {
       path: bytes.path, partition: commit.partition, fromByte: bytes.fromByte, toByte: bytes.toByte, fileBytes: bytes.toByte,
       from: commit.from, to: commit.to, records: bytes.records,

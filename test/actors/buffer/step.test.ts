@@ -1,0 +1,506 @@
+/** The buffer's pure step, without a server: what it says about any messages, whole or cut anywhere. */
+import fc from 'fast-check';
+import t from 'tap';
+import { openSegment } from '../../../actors/buffer/open-segment.js';
+import { emptyTable, entryOf, type SourceTable, take } from '../../../actors/buffer/source-table.js';
+import { type BufferState, buffer } from '../../../actors/buffer.js';
+import type { Env } from '../../../infra/actor/env.js';
+import type { Input } from '../../../infra/actor/fold.js';
+import type { Output } from '../../../infra/actor/output.js';
+import { followSegment, segmentsBeginning } from '../../../infra/actor/segments.js';
+import type { LogMessage } from '../../../infra/bus/bus.js';
+import { segmentBytesMax } from '../../../infra/bus/streams.js';
+import { loadSettings } from '../../../infra/config.js';
+import { readReadingSealed } from '../../../protocol/messages/readers.js';
+import { noChain, type RecordLine } from '../../../protocol/messages/segment-sealed.js';
+import { hasNumber, type Range } from '../../../protocol/range.js';
+import type { Segment } from '../../../protocol/segment.js';
+
+const envOf = (flags: Record<string, string> = {}): Env =>
+  ({ settings: loadSettings(flags, { env: {} }).settings }) as Env;
+
+const newState = (): BufferState => ({
+  partition: 0,
+  table: emptyTable(),
+  open: openSegment(0),
+  opening: 0,
+  chain: noChain,
+  sealedPlace: { sequence: 0, received: 0, lines: -1 },
+  place: { sequence: 0, received: 0, lines: -1 },
+  skip: undefined,
+  copied: new Set(),
+  segmentSequence: 0,
+  snapshotOffset: 0,
+  writer: 'w',
+  counts: { records: 0, segments: 0, refused: 0, copies: 0, notTaken: 0 },
+});
+
+interface Given {
+  readonly lines: string;
+  readonly subject?: string;
+  readonly headers?: Record<string, string | number>;
+}
+
+const at = Date.UTC(2026, 10, 23, 10, 15);
+
+const message = (sequence: number, { lines, subject = 'web.h1', headers = {} }: Given): LogMessage => ({
+  subject: `metrics.0.${subject}`,
+  sequence,
+  received: at + sequence,
+  body: Buffer.from(lines),
+  hasHeaders: Object.keys(headers).length > 0,
+  header: (name) => {
+    const value = headers[name];
+    return value === undefined ? undefined : String(value);
+  },
+});
+
+const line = (more: object = {}): string =>
+  JSON.stringify({ service: 'web', host: 'h1', timestamp: at, cpu: 1, ram: 2, disk: 3, ...more });
+
+/** Everything that came out, in order: segments as a reader of SEGMENTS has them. */
+const read = (outputs: readonly Output[]) => {
+  let place = segmentsBeginning;
+  const segments: Segment[] = [];
+  const records: RecordLine[] = [];
+  const told: { subject: string; body: ReturnType<typeof readReadingSealed>; behind: number }[] = [];
+  const rejected: { body: string; headers: Record<string, string>; id: string; before: number }[] = [];
+  for (const output of outputs) {
+    if (output.do === 'tell')
+      told.push({ subject: output.subject, body: readReadingSealed(output.body as string), behind: segments.length });
+    if (output.do !== 'publish') continue;
+    if (output.message === 'reading.rejected') {
+      rejected.push({
+        body: Buffer.from(output.body as Uint8Array).toString(),
+        headers: output.headers ?? {},
+        id: output.id ?? '',
+        before: segments.length,
+      });
+      continue;
+    }
+    const stored: LogMessage = {
+      subject: output.subject,
+      sequence: place.sequence + 1,
+      received: 0,
+      body: output.body as Uint8Array,
+      hasHeaders: true,
+      header: (name) => output.headers?.[name],
+    };
+    const followed = followSegment(place, stored); // offsets without holes, and the chain
+    place = followed.at;
+    segments.push(followed.segment);
+    const lines = Buffer.from(followed.segment.lines).toString().split('\n').slice(0, -1);
+    records.push(...lines.map((text) => JSON.parse(text) as RecordLine));
+  }
+  return { segments, records, told, rejected };
+};
+
+const messagesOf = (given: readonly Given[], from = 1): Input => ({
+  kind: 'messages',
+  log: 'metrics',
+  messages: given.map((one, i) => message(from + i, one)),
+  now: 0,
+});
+const tick = (name: string): Input => ({ kind: 'tick', tick: name, now: 0 });
+
+const feed = (inputs: readonly Input[], { state = newState(), env = envOf() } = {}) => {
+  const outputs = inputs.flatMap((input) => buffer.step(state, input, env)[1]);
+  return { state, outputs, ...read(outputs) };
+};
+
+const replay = (table: SourceTable, { head }: Segment): void => {
+  for (const { subject, agent, ranges } of head.taken) {
+    for (const [from, to] of ranges) take(table, entryOf(table, subject, agent, 0), from, to);
+  }
+};
+
+const counts = ({ segments }: { segments: readonly Segment[] }) => segments.map(({ records }) => records);
+
+t.test('a buffer is sealed at its capacity, and what came together goes out together', (t) => {
+  const one = { lines: line() };
+  t.same(counts(feed([messagesOf(Array<Given>(49).fill(one))])), []);
+  t.same(counts(feed([messagesOf(Array<Given>(49).fill(one)), messagesOf([one], 50)])), [50]);
+  t.same(counts(feed([messagesOf(Array<Given>(130).fill(one))])), [130]);
+  t.same(counts(feed([messagesOf([one]), { kind: 'stop', now: 0 }])), [1]);
+  t.same(counts(feed([messagesOf([one, one]), tick('seal')])), [2]);
+  t.same(
+    counts(feed([tick('seal'), tick('position'), tick('snapshot'), { kind: 'stop', now: 0 }])),
+    [],
+    'never while empty',
+  );
+  t.end();
+});
+
+t.test('B1, B4: an acknowledgement names what the segments before it name, and nothing else', (t) => {
+  const given = fc.record({
+    agent: fc.constantFrom('a', 'b', undefined),
+    n: fc.integer({ min: 1, max: 40 }),
+    oldest: fc.option(fc.integer({ min: 1, max: 20 }), { nil: undefined, freq: 8 }),
+    lines: fc.array(
+      fc.constantFrom(
+        line(),
+        line(),
+        line({ cpu: -1 }),
+        '',
+        '{',
+        line({ agent: 'own', n: 3 }),
+        line({ agent: 'own', n: 9 }),
+      ),
+      { maxLength: 4 },
+    ),
+    subject: fc.constantFrom('web.h1', 'web.h1', 'gateway'),
+    after: fc.constantFrom('', '', 'seal', 'position'),
+  });
+  fc.assert(
+    fc.property(fc.array(given, { maxLength: 40 }), fc.integer({ min: 1, max: 8 }), (all, capacity) => {
+      const inputs = all.flatMap(({ agent, n, oldest, lines, subject, after }, i): Input[] => [
+        messagesOf(
+          [
+            {
+              subject,
+              lines: lines.join('\n'),
+              headers: {
+                ...(agent === undefined ? {} : { 'Tidemark-Agent': agent, 'Tidemark-N': n }),
+                ...(oldest === undefined ? {} : { 'Tidemark-Oldest': oldest }),
+              },
+            },
+          ],
+          i + 1,
+        ),
+        ...(after === '' ? [] : [tick(after)]),
+      ]);
+      const { state, segments, records, told } = feed([...inputs, { kind: 'stop', now: 0 }], {
+        env: envOf({ bufferCapacity: String(capacity) }),
+      });
+      // No n gives two records.
+      const identities = records
+        .filter(({ n }) => n !== undefined)
+        .map(({ subject, agent, n }) => `${subject} ${agent} ${n}`);
+      if (new Set(identities).size !== identities.length) return false;
+      // Replaying the heads makes the table whole; each acknowledgement is the table of that moment.
+      const table: SourceTable = emptyTable();
+      let replayed = 0;
+      for (const { body, behind, subject } of told) {
+        for (; replayed < behind; replayed++) replay(table, segments[replayed] as Segment);
+        const entry = table.entries.get(`${body.subject} ${body.agent}`);
+        t.same(body.sealed, entry?.taken, 'B1');
+        t.equal(body.offset, (segments[behind - 1] as Segment).head.to);
+        t.equal(subject, `reading.sealed.${body.agent}`, 'B3');
+      }
+      for (; replayed < segments.length; replayed++) replay(table, segments[replayed] as Segment);
+      const whole = (of: SourceTable) =>
+        [...of.entries.values()]
+          .filter(({ taken }) => taken.length > 0)
+          .map(({ subject, agent, taken }) => ({ subject, agent, taken }))
+          .sort((a, b) => (`${a.subject} ${a.agent}` < `${b.subject} ${b.agent}` ? -1 : 1));
+      t.same(whole(table), whole(state.table), 'B4');
+      const missing = (of: SourceTable) => [...of.missing].filter(([, count]) => count > 0).sort();
+      t.same(missing(table), missing(state.table));
+      const said = new Map(segments.flatMap(({ head }) => Object.entries(head.missing)));
+      for (const [service, count] of state.table.missing)
+        t.equal(said.get(service) ?? 0, count, 'missing counts stand in the heads');
+      // Everything is below the position of the last segment.
+      return all.length === 0 || segments.at(-1)?.head.metrics.sequence === all.length;
+    }),
+    { numRuns: 300 },
+  );
+  t.end();
+});
+
+t.test('a message that had to be split goes on at its next line, wherever a life ends', (t) => {
+  const given = [
+    { lines: Array<string>(9_000).fill(line()).join('\n'), headers: { 'Tidemark-Agent': 'a', 'Tidemark-N': 1 } },
+    { lines: line() },
+  ];
+  const whole = feed([messagesOf(given), { kind: 'stop', now: 0 }]);
+  t.equal(whole.records.length, 9_001);
+  const places = whole.segments.map(({ head }) => head.metrics);
+  t.ok(
+    places.some(({ lines }) => lines > 0),
+    JSON.stringify(places),
+  );
+  for (let lives = 1; lives < whole.segments.length; lives++) {
+    // A life that ended behind segment `lives`, and its successor.
+    const { head } = whole.segments[lives - 1] as Segment;
+    const { metrics } = head;
+    const state = newState();
+    state.open = openSegment(head.to);
+    state.place = state.sealedPlace = metrics;
+    state.skip = metrics.lines < 0 ? undefined : { sequence: metrics.sequence, lines: metrics.lines };
+    const from = metrics.lines < 0 ? metrics.sequence + 1 : metrics.sequence;
+    const input = messagesOf(given.slice(from - 1), from);
+    const outputs = [
+      ...buffer.step(state, input, envOf())[1],
+      ...buffer.step(state, { kind: 'stop', now: 0 }, envOf())[1],
+    ];
+    const offsets = outputs.flatMap((output) =>
+      output.do === 'publish' && output.message === 'segment.sealed'
+        ? (Buffer.from(output.body as Uint8Array)
+            .toString('latin1')
+            .match(/"offset":\d+/g) ?? [])
+        : [],
+    );
+    t.same(
+      offsets,
+      whole.records.slice(head.to).map(({ offset }) => `"offset":${offset}`),
+      `after segment ${lives}`,
+    );
+  }
+  t.end();
+});
+
+t.test('a segment never passes its bound', (t) => {
+  const lots = (count: number, of: (i: number) => Given) =>
+    feed([messagesOf(Array.from({ length: count }, (_, i) => of(i))), { kind: 'stop', now: 0 }]);
+  const sizes = (outputs: readonly Output[]) =>
+    outputs.flatMap((output) =>
+      output.do === 'publish' && output.message === 'segment.sealed' ? [(output.body as Uint8Array).byteLength] : [],
+    );
+  const agent = (i: number): string => `${i}`.padStart(200, 'a');
+  const cases = {
+    'sources that only close': lots(2_000, (i) => ({
+      lines: '',
+      headers: { 'Tidemark-Agent': agent(i), 'Tidemark-N': 9, 'Tidemark-Oldest': 9 },
+    })),
+    'empty lines of many sources': lots(2_000, (i) => ({
+      lines: ' ',
+      headers: { 'Tidemark-Agent': agent(i), 'Tidemark-N': 9 },
+    })),
+    'refused lines of many sources': lots(2_000, (i) => ({
+      lines: '{',
+      headers: { 'Tidemark-Agent': agent(i), 'Tidemark-N': 9 },
+    })),
+    'one record each of many services': lots(2_000, (i) => ({
+      subject: 'gateway',
+      lines: line({ service: `${i} `.repeat(30), agent: agent(i), n: 5 }),
+    })),
+    'lines that are long': lots(20, () => ({ lines: line({ other: 'ü'.repeat(400_000) }) })),
+  };
+  for (const [name, { outputs, segments }] of Object.entries(cases)) {
+    const found = sizes(outputs);
+    t.ok(Math.max(...found) <= segmentBytesMax - 2_000, `${name}: ${found.join(' ')}`);
+    t.equal(segments.at(-1)?.head.metrics.lines, -1);
+  }
+  t.end();
+});
+
+t.test('B2: a copy of a sealed reading is acknowledged again and never counts', (t) => {
+  const first = { lines: `${line()}\n${line()}`, headers: { 'Tidemark-Agent': 'a', 'Tidemark-N': 1 } };
+  const state = newState();
+  const before = feed([messagesOf([first]), tick('seal')], { state });
+  t.same(
+    before.told.map(({ body }) => body.sealed),
+    [[[1, 3]]],
+  );
+  const outputs = buffer.step(state, messagesOf([first], 2), envOf())[1];
+  t.same(
+    outputs.map((output) => output.do),
+    ['tell'],
+    'at once, without a segment',
+  );
+  t.match(JSON.parse((outputs[0] as { body: string }).body), {
+    subject: 'metrics.web.h1',
+    agent: 'a',
+    sealed: [[1, 3]],
+    offset: 2,
+    refused: [],
+  });
+  const unsealed = feed([messagesOf([first, first])]);
+  t.same(unsealed.outputs, [], 'B1: a copy of what is not sealed yet waits for its seal');
+  t.end();
+});
+
+t.test('B3: two subjects under one agent id are two sources', (t) => {
+  const headers = { 'Tidemark-Agent': 'a', 'Tidemark-N': 1 };
+  const { told, records } = feed([
+    messagesOf([
+      { lines: line(), headers },
+      { lines: line({ host: 'h2' }), subject: 'web.h2', headers },
+    ]),
+    tick('seal'),
+  ]);
+  t.same(
+    told.map(({ body }) => [body.subject, body.agent]),
+    [
+      ['metrics.web.h1', 'a'],
+      ['metrics.web.h2', 'a'],
+    ],
+  );
+  t.equal(records.length, 2);
+  t.end();
+});
+
+t.test('B6: a reading that would open a 65th range is neither taken nor acknowledged, until there is room', (t) => {
+  const single = (n: number, more: Record<string, number> = {}): Given => ({
+    lines: line(),
+    headers: { 'Tidemark-Agent': 'a', 'Tidemark-N': n, ...more },
+  });
+  const state = newState();
+  const spread = feed([messagesOf(Array.from({ length: 66 }, (_, i) => single(i * 2 + 1))), tick('seal')], { state });
+  t.equal(spread.records.length, 64);
+  t.equal(state.counts.notTaken, 2);
+  t.equal(spread.told.at(-1)?.body.sealed.length, 64);
+  const outputs = [messagesOf([single(131), single(2), single(129)], 67), tick('seal')].flatMap(
+    (input) => buffer.step(state, input, envOf())[1],
+  );
+  const ack = outputs.findLast((output) => output.do === 'tell');
+  const { sealed } = JSON.parse((ack as { body: string }).body) as { sealed: Range[] };
+  t.ok(hasNumber(sealed, 129) && hasNumber(sealed, 2), '2 filled a hole, so there was room for 129');
+  t.notOk(hasNumber(sealed, 131), '131 came when there was none');
+  t.end();
+});
+
+t.test('B6: what lies below Tidemark-Oldest is closed, and a copy that still arrives is dropped', (t) => {
+  const given = (n: number, oldest?: number): Given => ({
+    lines: line(),
+    headers: { 'Tidemark-Agent': 'a', 'Tidemark-N': n, ...(oldest === undefined ? {} : { 'Tidemark-Oldest': oldest }) },
+  });
+  const { records, segments, told } = feed([
+    messagesOf([given(1), given(10)]),
+    tick('seal'),
+    messagesOf([given(11, 8)], 3),
+    tick('seal'),
+    messagesOf([given(5)], 4),
+    tick('seal'),
+  ]);
+  t.same(
+    records.map(({ n }) => n),
+    [1, 10, 11],
+  );
+  t.same(
+    segments.map(({ head }) => head.missing),
+    [{ web: 8 }, { web: 2 }],
+  );
+  t.same(told.at(-1)?.body.sealed, [
+    [1, 8],
+    [10, 12],
+  ]);
+  t.end();
+});
+
+t.test("B6: Tidemark-Oldest speaks for the headers' agent alone, not for those whose lines it passes on", (t) => {
+  const { segments } = feed([
+    messagesOf([
+      {
+        subject: 'gateway',
+        lines: line({ agent: 'passed on', n: 50 }),
+        headers: { 'Tidemark-Agent': 'gateway', 'Tidemark-N': 40, 'Tidemark-Oldest': 40 },
+      },
+    ]),
+    tick('seal'),
+  ]);
+  t.same(
+    segments[0]?.head.taken.map(({ agent, ranges }) => [agent, ranges]),
+    [
+      ['gateway', [[1, 41]]],
+      ['passed on', [[50, 51]]],
+    ],
+  );
+  t.same(segments[0]?.head.missing, { '': 49 });
+  const alone = feed([
+    messagesOf([{ lines: line({ agent: 'a', n: 50 }), headers: { 'Tidemark-Oldest': 40 } }]),
+    tick('seal'),
+  ]);
+  t.same(alone.segments[0]?.head.taken, [
+    {
+      subject: 'metrics.web.h1',
+      agent: 'a',
+      ranges: [
+        [1, 40],
+        [50, 51],
+      ],
+    },
+  ]);
+  t.end();
+});
+
+t.test("B8: an empty line's n is taken, a final line break makes no line", (t) => {
+  const { records, segments } = feed([
+    messagesOf([{ lines: `${line()}\n \t\n\r\n${line()}\r\n`, headers: { 'Tidemark-Agent': 'a', 'Tidemark-N': 5 } }]),
+    tick('seal'),
+  ]);
+  t.same(
+    records.map(({ n }) => n),
+    [5, 8],
+  );
+  t.same(
+    segments[0]?.head.taken.map(({ ranges }) => ranges),
+    [[[5, 9]]],
+  );
+  t.same(segments[0]?.head.refused, {});
+  t.same(
+    feed([messagesOf([{ lines: '\n\n' }]), tick('seal')]).segments,
+    [],
+    'without an identity empty lines are nothing',
+  );
+  t.end();
+});
+
+t.test('B9: when only copies came, a segment without records moves the position', (t) => {
+  const given = { lines: line(), headers: { 'Tidemark-Agent': 'a', 'Tidemark-N': 1 } };
+  const { segments } = feed([
+    messagesOf([given]),
+    tick('seal'),
+    messagesOf([given, given], 2),
+    tick('seal'),
+    tick('position'),
+    tick('position'),
+    messagesOf([given], 4),
+    { kind: 'stop', now: 0 },
+  ]);
+  t.same(
+    segments.map(({ head, records }) => [records, head.metrics.sequence]),
+    [
+      [1, 1],
+      [0, 3],
+      [0, 4],
+    ],
+  );
+  t.end();
+});
+
+t.test('B12: a refused line goes out before its segment, byte for byte, with an id of its own', (t) => {
+  const { rejected, segments, told, state } = feed([
+    messagesOf([
+      { lines: line() },
+      {
+        lines: ` {"service":\r\n${line({ cpu: -1 })}\n${line({ n: 3, agent: 'a', ram: 'x' })}`,
+        headers: { 'Tidemark-Agent': 'b', 'Tidemark-N': 7 },
+      },
+    ]),
+    tick('seal'),
+  ]);
+  t.same(
+    rejected.map(({ body }) => body),
+    [' {"service":', line({ cpu: -1 }), line({ n: 3, agent: 'a', ram: 'x' })],
+  );
+  t.same(
+    rejected.map(({ headers }) => headers['Tidemark-Reason']),
+    ['not JSON', 'cpu below 0', 'ram not a number'],
+  );
+  t.same(
+    rejected.map(({ headers }) => headers['Tidemark-Line']),
+    ['0', '1', '2'],
+  );
+  t.same(
+    rejected.map(({ id }) => id),
+    [0, 1, 2].map((i) => `2-${at + 2}-${i}`),
+  );
+  t.ok(rejected.every(({ before }) => before === 0));
+  t.same(segments[0]?.head.refused, { web: { 'not JSON': 1, 'cpu below 0': 1, 'ram not a number': 1 } });
+  t.same(
+    told.map(({ body }) => [body.agent, body.refused]),
+    [
+      [
+        'b',
+        [
+          { n: 7, reason: 'not JSON' },
+          { n: 8, reason: 'cpu below 0' },
+        ],
+      ],
+      ['a', [{ n: 3, reason: 'ram not a number' }]],
+    ],
+  );
+  t.equal(state.counts.refused, 3);
+  t.end();
+});
