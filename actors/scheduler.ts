@@ -22,16 +22,18 @@ import type { LogMessage, PlainMessage } from '../infra/bus/bus.js';
 import { segmentsStream } from '../infra/bus/streams.js';
 import { RetryableError } from '../infra/errors.js';
 import type { MessageName } from '../protocol/catalogue.js';
-import type { BatchRequested, RangeAssigned, RangeMapped, ServicesAssigned, ServicesReduced } from '../protocol/messages/batch.js';
+import type { BatchReady, BatchRequested, RangeAssigned, RangeMapped, ServicesAssigned, ServicesReduced } from '../protocol/messages/batch.js';
 import {
   readBatchAsked, readPartStored, readRangeMapped, readRawStored, readServicesReduced, readTaskFailed, readViewProved,
 } from '../protocol/messages/readers.js';
 import { type Position, reaches, samePosition, sumPosition } from '../protocol/range.js';
 import { decodeHead } from '../protocol/segment.js';
 import { every } from './buffer/ticks.js';
-import { beginScheduler } from './scheduler/begin.js';
-import { removeMinutes, writeManifest } from './scheduler/manifest.js';
-import { chooseBuckets, chooseCut, chooseInputs, type Dates, isCountable, nextBatchId, splitTasks } from './scheduler/plan.js';
+import { beginScheduler, isTaken } from './scheduler/begin.js';
+import { writeManifest } from './scheduler/manifest.js';
+import { cleanUpAfterProof, sweepAtBeginning } from './scheduler/cleanup.js';
+import { chooseDates } from './scheduler/recompute.js';
+import { chooseBuckets, chooseCut, chooseInputs, dateOfRawPath, type Dates, isCountable, nextBatchId, splitTasks } from './scheduler/plan.js';
 import {
   type Asked, countsAt, noteCommit, notePart, type OpenBatch, rawAt, realtimeRows, rebase, type SchedulerState,
 } from './scheduler/state.js';
@@ -42,6 +44,8 @@ const realtimeRowsMax = 1_000_000;
 const askedWaitMsMax = 15_000;
 
 const fence = 'batch.*';
+/** Timers of more than 2^31 ms fire at once. */
+const maxTimerMs = 2 ** 31 - 1;
 
 const publish = (message: MessageName, body: unknown, fenced = false): Output => ({
   do: 'publish', message, subject: message, body: JSON.stringify(body), ...(fenced ? { fence } : {}),
@@ -69,8 +73,8 @@ const startBatch = (state: SchedulerState, reason: string, dates: Dates, now: nu
     mapTasks: tasks.length, reduceTasks: chooseBuckets(groups),
   };
   const { refused, missing } = countsAt(state, cut);
-  const recomputed = dates === 'all' ? Object.fromEntries(datesOf(tasks).map((date) => [date, batch]))
-    : { ...base.recomputed, ...Object.fromEntries(dates.map((date) => [date, batch])) };
+  const made = dates === 'all' ? datesOf(tasks) : [...dates, ...newDates(state, tasks)];
+  const recomputed = { ...(dates === 'all' ? {} : base.recomputed), ...Object.fromEntries(made.map((date) => [date, { batch, at: now }])) };
   const { raw, indexes, index } = rawAt(state, cut, batch);
   state.lastBatch = batch;
   state.open = {
@@ -79,7 +83,10 @@ const startBatch = (state: SchedulerState, reason: string, dates: Dates, now: nu
     mapped: new Map(),
     reduced: new Map(),
     index,
-    draft: { batch, base: base.batch, cut: [...cut], requestedAt: now, raw, indexes, recomputed, refused, missing, format: 1 },
+    draft: {
+      batch, base: base.batch, cut: [...cut], requestedAt: now, raw, indexes, recomputed, refused, missing, format: 1,
+      recomputedAt: reason === 'recompute' ? now : base.recomputedAt,
+    },
   };
   state.counts.batches += 1;
   const assigned = tasks.map((inputs, task): Output => publish('range.assigned', {
@@ -88,8 +95,14 @@ const startBatch = (state: SchedulerState, reason: string, dates: Dates, now: nu
   return [state, [publish('batch.requested', requested, true), ...assigned]];
 };
 
+/** A date's first records are all its raw data. */
+const newDates = (state: SchedulerState, tasks: readonly (readonly { path: string }[])[]): string[] => {
+  const known = new Set([...state.files.keys()].map(dateOfRawPath));
+  return datesOf(tasks).filter((date) => !known.has(date) && state.base.recomputed[date] === undefined);
+};
+
 const datesOf = (tasks: readonly (readonly { path: string }[])[]): string[] =>
-  [...new Set(tasks.flat().map(({ path }) => path.split('/')[1] as string))];
+  [...new Set(tasks.flat().map(({ path }) => dateOfRawPath(path)))];
 
 const abandon = (state: SchedulerState, batch: string, reason: string): Output[] => {
   if (state.open?.requested.batch === batch) state.open = undefined;
@@ -111,7 +124,7 @@ const onMapped = (state: SchedulerState, open: OpenBatch, mapped: RangeMapped): 
   const { batch, reduceTasks, dates } = open.requested;
   if (found !== open.expected) return abandon(state, batch, `the mappers found ${found} records, the commits promise ${open.expected}`);
   return Array.from({ length: reduceTasks }, (_, task) => publish('services.assigned', {
-    batch, task, buckets: reduceTasks, inputs: inputs.map(({ file, records }) => ({ ...file, records })), base: state.base.manifest, dates,
+    batch, task, buckets: reduceTasks, inputs: inputs.map(({ file, records }) => ({ ...file, records })), base: dates === 'all' ? null : state.base.manifest, dates,
     output: `minutes/${batch}/services-${task}.json`,
   } satisfies ServicesAssigned));
 };
@@ -132,7 +145,7 @@ const onReduced = (state: SchedulerState, open: OpenBatch, reduced: ServicesRedu
     what: 'write the manifest',
     run: async (env) => {
       const { manifest, rows } = await writeManifest(env, open, all.map(({ listing }) => listing));
-      return [publish('batch.ready', { batch, base, cut, manifest, rows, records }, true)];
+      return [publish('batch.ready', { batch, base, cut, manifest, rows, records, isRebuild: open.requested.dates === 'all' } satisfies BatchReady, true)];
     },
   }];
 };
@@ -154,8 +167,11 @@ const onBatchMessage = (state: SchedulerState, message: LogMessage): Output[] =>
       const failed = readTaskFailed(message.body);
       return isOpen(failed.batch) ? abandon(state, failed.batch, `${message.subject} ${failed.task}: ${failed.reason}`) : [];
     }
+    case 'batch.requested':
+      if (open) state.requestedSequence = message.sequence;
+      return [];
     case 'batch.ready':
-      state.unproved = open?.requested;
+      state.unproved = open?.requested ?? state.unproved; // a predecessor's is known since the beginning
       return [];
     case 'view.proved':
       return onProved(state, message);
@@ -170,7 +186,7 @@ const onProved = (state: SchedulerState, message: LogMessage): Output[] => {
   const { open } = state;
   state.open = undefined;
   state.unproved = undefined;
-  if (proved.differences > 0) {
+  if (!isTaken(proved)) {
     state.differing = proved;
     state.counts.differences += proved.differences;
     return [];
@@ -180,8 +196,9 @@ const onProved = (state: SchedulerState, message: LogMessage): Output[] => {
   if (open === undefined) { // a predecessor's batch: what it drafted is in its manifest
     return [{ do: 'work', what: 'take on a proved batch', run: async () => { throw new RetryableError(`batch ${proved.batch} is proved: begin from it`); } }];
   }
+  const before = { batch: state.base.batch, cut: state.base.cut };
   rebase(state, proved, open.draft);
-  return [removeMinutes(proved.batch)];
+  return [cleanUpAfterProof(state, before)];
 };
 
 /** Where the segments end now: a batch that was asked for takes all of that. */
@@ -206,6 +223,10 @@ const partsAndCommits = (state: SchedulerState): Position =>
 /** Once a moment: what was asked for, what is due, what grew too large. */
 const check = (state: SchedulerState, now: number): Step<SchedulerState> => {
   if (state.orphan !== undefined) return [state, abandon(state, state.orphan, 'its scheduler is gone')];
+  if (!state.isSwept && isIdle(state)) {
+    state.isSwept = true;
+    return [state, [sweepAtBeginning(state)]];
+  }
   const [first] = state.asked;
   if (first?.target !== undefined && isIdle(state)) {
     const isThere = reaches(partsAndCommits(state), first.target);
@@ -229,14 +250,25 @@ const startAsked = (state: SchedulerState, first: Asked, now: number): Step<Sche
   return [next, [...outputs, ...same.map(({ message }) => answer(message, { batch }))]];
 };
 
-const onTick = (state: SchedulerState, tick: string, now: number, batchEveryMs: number): Step<SchedulerState> => {
+const onTick = (state: SchedulerState, tick: string, now: number, { batchEveryMs, recomputeEveryMs }: Env['settings']): Step<SchedulerState> => {
   if (tick === 'check') return check(state, now);
+  if (tick === 'recompute') return recompute(state, now, recomputeEveryMs);
   if (!isIdle(state) || state.differing !== undefined) {
     state.dueAt = now + 1_000;
     return [state, []];
   }
   state.dueAt = now + batchEveryMs;
   return startBatch(state, state.base.batch === null ? 'first' : 'schedule', [], now);
+};
+
+/** Once in a while rows are made anew from all their raw data, so that an error that crept in once cannot stay. */
+const recompute = (state: SchedulerState, now: number, everyMs: number): Step<SchedulerState> => {
+  if (!isIdle(state) || state.differing !== undefined || state.base.batch === null) {
+    state.recomputeAt = now + Math.min(everyMs, 5_000);
+    return [state, []];
+  }
+  state.recomputeAt = now + everyMs;
+  return startBatch(state, 'recompute', chooseDates(state.files.values(), state.base.recomputed, everyMs), now);
 };
 
 const onHeard = (state: SchedulerState, message: PlainMessage, now: number): Step<SchedulerState> => {
@@ -250,13 +282,14 @@ const step = (state: SchedulerState, input: Input, env: Env): Step<SchedulerStat
     case 'messages': {
       if (input.log === 'batch') return [state, input.messages.flatMap((message) => onBatchMessage(state, message))];
       for (const message of input.messages) {
-        if (message.subject.startsWith('raw.')) noteCommit(state, readRawStored(message.body));
-        else if (message.subject.startsWith('part.')) notePart(state, readPartStored(message.body));
+        const { sequence, subject, body } = message;
+        if (subject.startsWith('raw.')) noteCommit(state, { ...readRawStored(body), sequence });
+        else if (subject.startsWith('part.')) notePart(state, { ...readPartStored(body), sequence });
       }
       return [state, []];
     }
     case 'tick':
-      return onTick(state, input.tick, input.now, env.settings.batchEveryMs);
+      return onTick(state, input.tick, input.now, env.settings);
     case 'heard':
       return onHeard(state, input.message, input.now);
     case 'noted': {
@@ -281,8 +314,14 @@ export const scheduler: FoldDefinition<SchedulerState> = {
     states.pipe(
       map((state) => state.dueAt),
       distinctUntilChanged(),
-      switchMap((dueAt) => timer(Math.max(0, dueAt - env.now()), clock)),
+      switchMap((dueAt) => timer(Math.min(maxTimerMs, Math.max(0, dueAt - env.now())), clock)),
       map(() => 'schedule'),
+    ),
+    states.pipe(
+      map((state) => state.recomputeAt),
+      distinctUntilChanged(),
+      switchMap((recomputeAt) => timer(Math.min(maxTimerMs, Math.max(0, recomputeAt - env.now())), clock)),
+      map(() => 'recompute'),
     ),
   ),
   place: (state) => sumPosition(state.base.cut),

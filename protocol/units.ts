@@ -2,7 +2,8 @@
  * Units: percentages travel between programs as decimal numbers and inside as whole millionths.
  *
  * A reading holds at most 10,000 percent, 1e10 millionths. `Math.round(x * 1e6)` gives the millionths of a double with
- * at most six decimals back exactly up to 2^52 (decision 0002), so a value survives any number of trips.
+ * at most six decimals back exactly below 2^32 * 1e6 (decision 0002), so a value survives any number of trips; larger sums
+ * travel beside the doubles, exactly (exact-sums.ts).
  */
 
 /** Whole millionths of a percent. A number while that is exact, else a bigint. */

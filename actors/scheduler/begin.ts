@@ -28,7 +28,10 @@ export const readProofs = async (bus: Bus): Promise<ViewProved[]> => {
 };
 
 /** The newest batch without a difference: all begin from it. */
-export const newestProved = (proofs: readonly ViewProved[]): ViewProved | undefined => proofs.findLast((proof) => proof.differences === 0);
+export const newestProved = (proofs: readonly ViewProved[]): ViewProved | undefined => proofs.findLast(isTaken);
+
+/** Whether mergers answer from it: no difference, or repaired after one. */
+export const isTaken = ({ differences, repaired }: ViewProved): boolean => differences === 0 || repaired === true;
 
 /** The last of batch.requested, batch.ready and batch.abandoned. */
 const readLastBatch = async (bus: Bus) => {
@@ -51,7 +54,7 @@ export const beginScheduler = async (env: Env): Promise<Beginning<SchedulerState
   const manifest = proved && await loadManifest(env, proved.manifest);
   const base: Base = proved === undefined || manifest === undefined ? emptyBase(partitions) : {
     batch: proved.batch, cut: proved.cut, manifest: proved.manifest, requestedAt: proved.requestedAt,
-    recomputed: manifest.recomputed, refused: manifest.refused, missing: manifest.missing, indexes: manifest.indexes ?? [],
+    recomputed: manifest.recomputed, recomputedAt: manifest.recomputedAt ?? 0, refused: manifest.refused, missing: manifest.missing, indexes: manifest.indexes ?? [],
   };
   const isProved = lastBatch.batch !== null && proofs.some(({ batch }) => batch === lastBatch.batch);
   const dueAt = base.batch === null ? env.now() + Math.min(60_000, settings.batchEveryMs)
@@ -64,9 +67,14 @@ export const beginScheduler = async (env: Env): Promise<Beginning<SchedulerState
       commits: Array.from({ length: partitions }, () => []),
       parts: Array.from({ length: partitions }, () => []),
       committed: new Array<number>(partitions).fill(0),
+      lastCommit: new Array<number>(partitions).fill(0),
+      lastPart: new Array<number>(partitions).fill(0),
+      requestedSequence: 0,
+      isSwept: false,
+      recomputeAt: Math.max(env.now() + 5_000, (base.recomputedAt || env.now()) + settings.recomputeEveryMs),
       open: undefined,
       unproved: lastBatch.state === 'ready' && !isProved && lastBatch.batch !== null ? { batch: lastBatch.batch } : undefined,
-      differing: newest !== undefined && newest.differences > 0 ? newest : undefined,
+      differing: newest !== undefined && !isTaken(newest) ? newest : undefined,
       orphan: lastBatch.state === 'requested' && lastBatch.batch !== null ? lastBatch.batch : undefined,
       lastBatch: lastBatch.batch,
       dueAt,

@@ -1,7 +1,6 @@
 /** Writing a batch's manifest, and clearing what mappers handed to reducers. */
 import { createHash } from 'node:crypto';
 import type { Env } from '../../infra/actor/env.js';
-import type { Output } from '../../infra/actor/output.js';
 import { FileExistsError, PromiseError } from '../../infra/errors.js';
 import type { StoredFile } from '../../infra/storage/storage.js';
 import type { Manifest, MonthFile } from '../../protocol/messages/batch.js';
@@ -51,11 +50,3 @@ const createSame = async ({ storage }: Pick<Env, 'storage'>, path: string, conte
     if (!content.equals(await storage.read(path))) throw new PromiseError(`${path} is there already, with other content`, { cause: error });
   }
 };
-
-export const removeMinutes = (batch: string): Output => ({
-  do: 'work',
-  what: 'clear minutes/',
-  run: async ({ storage }) => {
-    for (const path of await storage.list(`minutes/${batch}`)) await storage.remove(path);
-  },
-});

@@ -16,7 +16,8 @@ export interface Base {
   readonly cut: Position;
   readonly manifest: ServicesAssigned['base'];
   readonly requestedAt: number;
-  readonly recomputed: Readonly<Record<string, string>>;
+  readonly recomputed: Manifest['recomputed'];
+  readonly recomputedAt: number;
   readonly refused: Refused;
   readonly missing: readonly Missing[];
   readonly indexes: NonNullable<Manifest['indexes']>;
@@ -46,15 +47,27 @@ export interface Asked {
   target: Position | undefined;
 }
 
+/** A message of STORED and its sequence there: what lies before the first that is still needed may be purged. */
+export type Sequenced<T> = T & { readonly sequence: number };
+
 export interface SchedulerState {
   readonly partitions: number;
   base: Base;
   /** What commits below the base's cut say of each raw file. */
   readonly files: Map<string, RawFile>;
   /** Beyond the base's cut, by partition, in order. */
-  commits: RawStored[][];
-  parts: PartStored[][];
+  commits: Sequenced<RawStored>[][];
+  parts: Sequenced<PartStored>[][];
   committed: number[];
+  /** Sequences of each partition's last commit and part in STORED. */
+  lastCommit: number[];
+  lastPart: number[];
+  /** Sequence of the last batch.requested in BATCH. */
+  requestedSequence: number;
+  /** Whether what earlier lives left was swept. */
+  isSwept: boolean;
+  /** When dates are recomputed next. */
+  recomputeAt: number;
   open: OpenBatch | undefined;
   /** Ready, and not proved yet. */
   unproved: Pick<BatchReady, 'batch'> | undefined;
@@ -69,21 +82,23 @@ export interface SchedulerState {
 }
 
 export const emptyBase = (partitions: number): Base => ({
-  batch: null, cut: zeroPosition(partitions), manifest: null, requestedAt: 0, recomputed: {}, refused: {},
+  batch: null, cut: zeroPosition(partitions), manifest: null, requestedAt: 0, recomputed: {}, recomputedAt: 0, refused: {},
   missing: Array.from({ length: partitions }, () => ({})), indexes: [],
 });
 
 /** A commit, read again after a restart or for the first time. */
-export const noteCommit = (state: SchedulerState, commit: RawStored): void => {
+export const noteCommit = (state: SchedulerState, commit: Sequenced<RawStored>): void => {
   const p = commit.partition;
+  state.lastCommit[p] = commit.sequence;
   const cut = state.base.cut[p] as number;
   if (commit.to <= (state.committed[p] as number)) return;
   state.committed[p] = commit.to;
-  if (commit.to > cut) (state.commits[p] as RawStored[]).push(commit);
+  if (commit.to > cut) (state.commits[p] as Sequenced<RawStored>[]).push(commit);
 };
 
-export const notePart = (state: SchedulerState, part: PartStored): void => {
-  const parts = state.parts[part.partition] as PartStored[];
+export const notePart = (state: SchedulerState, part: Sequenced<PartStored>): void => {
+  const parts = state.parts[part.partition] as Sequenced<PartStored>[];
+  state.lastPart[part.partition] = part.sequence;
   const known = parts.at(-1)?.to ?? state.base.cut[part.partition] as number;
   if (part.to > known) parts.push(part);
 };
@@ -96,7 +111,7 @@ export const realtimeRows = (state: SchedulerState): number =>
 export const rebase = (state: SchedulerState, proved: ViewProved, draft: OpenBatch['draft']): void => {
   state.base = {
     batch: proved.batch, cut: proved.cut, manifest: proved.manifest, requestedAt: proved.requestedAt,
-    recomputed: draft.recomputed, refused: draft.refused, missing: draft.missing, indexes: draft.indexes ?? [],
+    recomputed: draft.recomputed, recomputedAt: draft.recomputedAt ?? 0, refused: draft.refused, missing: draft.missing, indexes: draft.indexes ?? [],
   };
   state.commits = state.commits.map((commits, p) => {
     const cut = proved.cut[p] as number;
@@ -129,7 +144,7 @@ export const countsAt = (state: SchedulerState, cut: Position): { refused: Refus
 };
 
 /** Commits that end at or below a cut, in order of partition and offset. */
-const commitsBelow = (state: SchedulerState, cut: Position): RawStored[] =>
+const commitsBelow = (state: SchedulerState, cut: Position): Sequenced<RawStored>[] =>
   state.commits.flat().filter((commit) => commit.to <= (cut[commit.partition] as number));
 
 /** The raw files of a manifest, what is below the cut by whole commits, and the index of the commits that are new in it. */
@@ -142,7 +157,7 @@ export const rawAt = (
   for (const commit of commits) addCommit(files, commit, path);
   const raw = [...files.values()];
   if (commits.length === 0) return { raw, indexes: state.base.indexes, index: undefined };
-  const content = Buffer.from(commits.map((commit) => `${JSON.stringify(commit)}\n`).join(''));
+  const content = Buffer.from(commits.map(({ sequence: _, ...commit }) => `${JSON.stringify(commit)}\n`).join(''));
   const sha256 = createHash('sha256').update(content).digest('hex');
   const entry = { path, bytes: content.byteLength, sha256, from: [...state.base.cut], to: [...cut] };
   return { raw, indexes: [...state.base.indexes, entry], index: { path, content } };

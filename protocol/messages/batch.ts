@@ -118,6 +118,8 @@ export const BatchReady = Type.Object({
   manifest: Type.Object(FileShape),
   rows: Count,
   records: Count,
+  /** Made by `rebuild`: if it differs it is counted a second time, apart, and may be taken as the repaired view. */
+  isRebuild: Type.Optional(Type.Boolean()),
 });
 export type BatchReady = Type.Static<typeof BatchReady>;
 
@@ -161,8 +163,10 @@ export const Manifest = Type.Object({
   })),
   /** Index files: the commits themselves (RawStored, one a line), of each batch's [from, to); they outlive the purge of STORED. */
   indexes: Type.Optional(Type.Array(Type.Object({ ...FileShape, from: PositionShape, to: PositionShape }))),
-  /** When each date was last made anew from all its raw data: date to batch. */
-  recomputed: Type.Record(Type.String(), BatchId),
+  /** When each date was last made from all its raw data: by which batch, and when that was asked for. */
+  recomputed: Type.Record(Type.String(), Type.Object({ batch: BatchId, at: Instant })),
+  /** When dates were last recomputed by schedule. */
+  recomputedAt: Type.Optional(Instant),
   /** Refused below the cut, by service and reason. */
   refused: Type.Record(Type.String(), Type.Record(Type.String(), Count)),
   /** By partition: missing n by service at the cut. */
