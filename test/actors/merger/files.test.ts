@@ -1,0 +1,90 @@
+import t from 'tap';
+import { columnBytesPerRow } from '../../../actors/merger/columns.js';
+import { MonthCache } from '../../../actors/merger/month-cache.js';
+import { PositionGate } from '../../../actors/merger/position-gate.js';
+import { loadPart, monthReader } from '../../../actors/merger/view-files.js';
+import type { ViewFiles } from '../../../infra/sql/sql.js';
+import type { LocalStorage } from '../../../infra/storage/local.js';
+import type { MonthFile } from '../../../protocol/messages/batch.js';
+import { columnsOf, countRows, Files, Partition } from './flow.js';
+
+const rowsOf = (minutes: number) =>
+  countRows(
+    Array.from({ length: minutes }, (_, i) => ({
+      service: 's',
+      at: Date.UTC(2026, 10, 1) + i * 60_000,
+      cpu: i,
+      ram: 1,
+      disk: 1,
+      refusedBefore: 0,
+    })),
+  );
+
+const month = (path: string, rows: number): MonthFile => ({
+  service: 's',
+  month: '2026-11',
+  path,
+  bytes: 1,
+  sha256: '0'.repeat(64),
+  rows,
+  msg_num: rows,
+});
+
+t.test(
+  'month files are kept up to a bound, least recently used out first, and read once however many ask',
+  async (t) => {
+    const reads: string[] = [];
+    const read = async ({ path }: MonthFile) => {
+      reads.push(path);
+      return columnsOf(rowsOf(120));
+    };
+    const months = new MonthCache(read, 2 * 120 * columnBytesPerRow);
+    const [a, b, c] = ['a', 'b', 'c'].map((path) => month(path, 120)) as [MonthFile, MonthFile, MonthFile];
+    await Promise.all([months.load(a), months.load(a), months.load(a, 'hour')]);
+    t.same(reads, ['a']);
+    await months.load(b);
+    t.ok(months.peek(a), 'used again');
+    await months.load(c);
+    t.ok(months.peek(a));
+    t.equal(months.peek(b), undefined, 'the one used longest ago is out');
+    t.ok(months.peek(c));
+    t.equal((await months.load(a, 'hour')).length, 2);
+    await months.load(b, 'hour');
+    t.equal(months.newest(b), Date.UTC(2026, 10, 1, 1, 59));
+    reads.length = 0;
+    await months.load(b, 'hour');
+    t.same(reads, [], 'hours stay when minutes go');
+  },
+);
+
+t.test('a file with another number of records than was promised is not answered from', async (t) => {
+  const files = new Files();
+  const partition = new Partition(0, files);
+  partition.readings.push({ service: 's', at: 1e12, cpu: 1, ram: 1, disk: 1, refusedBefore: 0 });
+  const part = partition.part(0, 1);
+  const storage = { local: async (path: string) => path } as unknown as LocalStorage;
+  const viewFiles: ViewFiles = { write: async () => undefined, read: async (path) => files.at(path) };
+  t.equal((await loadPart(storage, viewFiles, part))?.length, 1);
+  await t.rejects(loadPart(storage, viewFiles, { ...part, to: 2 }), { code: 'E_PROMISE' });
+  const { file: _, ...without } = part;
+  await t.rejects(loadPart(storage, viewFiles, without), { code: 'E_PROMISE' });
+  const path = part.file?.path as string;
+  t.equal((await monthReader(storage, viewFiles)(month(path, 1))).length, 1);
+  await t.rejects(monthReader(storage, viewFiles)({ ...month(path, 1), msg_num: 2 }), { code: 'E_PROMISE' });
+  await t.rejects(monthReader(storage, viewFiles)({ ...month(path, 1), rows: 2 }), { code: 'E_PROMISE' });
+});
+
+t.test('M1: a question waits until the view has got as far as it asks, or for as long as it says', async (t) => {
+  const gate = new PositionGate();
+  t.equal(await gate.wait([1, 2], [1], 10_000), true, 'it is there already');
+  const waiting = gate.wait([1, 2], [2, 2], 10_000);
+  gate.reached([1, 9]);
+  t.equal(gate.isEmpty, false);
+  gate.reached([2, 9]);
+  t.equal(await waiting, true);
+  t.equal(gate.isEmpty, true);
+  t.equal(await gate.wait([1], [2], 1), false);
+  const closed = gate.wait([1], [2], 10_000);
+  gate.close();
+  t.equal(await closed, false);
+});
