@@ -178,7 +178,7 @@ t.test('M2: a view with differences is not taken over, unless it was repaired', 
   t.equal(applyProved(view, { ...proved(manifest), differences: 1, repaired: true }, manifest), true);
 });
 
-t.test('the proof finds one planted difference, and none where there is none', async (t) => {
+t.test('M4: the proof finds one planted difference, and none where there is none', async (t) => {
   let plantedCount = 0;
   await fc.assert(
     fc.asyncProperty(ops, fc.nat(1000), async (all, planted) => {
