@@ -9,7 +9,7 @@
  *   node scripts/setup.mjs bench …       the measurements
  */
 import { spawn, spawnSync } from 'node:child_process';
-import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 
@@ -76,9 +76,19 @@ const build = () => {
     const source = path.relative(dist, file).replace(/\.(?:js|js\.map|d\.ts)$/, '');
     if (!expected.has(source) && source !== '.built') rmSync(file);
   }
-  const cli = path.join(dist, 'scripts/cli.js');
-  if (existsSync(cli)) chmodSync(cli, 0o755);
   writeFileSync(stampFile, stamp);
+};
+
+/** So that `npx tidemark` in this folder is what was just compiled, and not a copy that npx once made. */
+const linkCommand = () => {
+  const cli = path.join(dist, 'scripts/cli.js');
+  const link = path.join(top, 'node_modules/.bin/tidemark');
+  try {
+    chmodSync(cli, 0o755);
+    if (!existsSync(link)) symlinkSync(path.relative(path.dirname(link), cli), link);
+  } catch (error) {
+    tell(`npx tidemark may not find the command (${error.message}): node dist/scripts/cli.js is the same`);
+  }
 };
 
 const findServer = async () => {
@@ -97,6 +107,7 @@ const [purpose, ...words] = process.argv.slice(2);
 checkNode();
 installPackages();
 build();
+linkCommand();
 if (purpose === 'start') {
   const cli = path.join(dist, 'scripts/cli.js');
   process.argv = [process.execPath, cli, 'start', ...words];
