@@ -206,6 +206,7 @@ class Life<State> {
 
   private async perform(outputs: readonly Output[]): Promise<void> {
     for (const output of outputs) {
+      if (this.control.lost.aborted) throw new FencedError(`${this.fold.name}: the lease is gone`);
       switch (output.do) {
         case 'tell':
           this.env.bus.tell(output.subject, output.body, output.headers);
