@@ -1,13 +1,14 @@
 /** `tidemark start [actor…]`: a whole system on this machine, or some actors in this process, joined to a server. */
 import { inspectServer } from '../../infra/bus/nats-inspect.js';
 import { parseDuration, settingNames, type Settings } from '../../infra/config.js';
-import { UsageError } from '../../infra/errors.js';
+import { exitCodes, UsageError } from '../../infra/errors.js';
 import { createLog } from '../../infra/log.js';
 import { actorNames } from '../../protocol/catalogue.js';
 import type { RegisterCommand } from '../command.js';
 import type { RunnableActor } from '../run-actors.js';
 import { type AgentFlags, everyDefault, runAgent } from './agent.js';
 import { addSettings, settingsOf } from '../settings-options.js';
+import { stopMsMax } from '../start/order.js';
 import { stopSignal } from '../start/signals.js';
 
 const runnable = actorNames.filter((name): name is RunnableActor => name !== 'agent');
@@ -20,6 +21,7 @@ const startActors = async (names: RunnableActor[], given: Settings): Promise<voi
   const { runActors } = await import('../run-actors.js');
   const log = createLog(given);
   const signal = stopSignal();
+  signal.addEventListener('abort', () => setTimeout(() => process.exit(exitCodes.failed), stopMsMax).unref());
   log.info({ actors: names, nats, version }, 'starts');
   await runActors(names, Object.freeze({ ...given, nats }), { signal, log });
 };
