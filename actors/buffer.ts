@@ -31,7 +31,7 @@ import type { ReadingSealed } from '../protocol/messages/reading-sealed.js';
 import { encodeName, type ParsedSubject, parseSubject, publishedSubject } from '../protocol/name-code.js';
 import { isAgent, isEmptyLine, isReadingNumber, isRefusal, readLine, splitLines } from '../protocol/reading.js';
 import { chainHeader, encodeSegment, nextChain } from '../protocol/segment.js';
-import { beginBuffer, purgeMetrics, storeTable } from './buffer/begin.js';
+import { beginBuffer, purgeMetrics, purgeSegments, storeTable } from './buffer/begin.js';
 import {
   addReading, hasContent, headOf, isFull, noteRefused, noteTaken, openSegment, type OpenSegment, type Place, recordsIn, refusedToldMax,
 } from './buffer/open-segment.js';
@@ -54,7 +54,10 @@ export interface BufferState {
   /** Copies of sealed readings to acknowledge again (B2). */
   readonly copied: Set<SourceEntry>;
   segmentSequence: number;
+  /** Where SEGMENTS was at earlier moments, for what is old enough to be purged. */
+  sealedAt: { readonly at: number; readonly sequence: number }[];
   snapshotOffset: number;
+  snapshotSequence: number;
   /** Ends the names of this life's snapshots: no other life needs one of them (B5). */
   readonly writer: string;
   counts: { records: number; segments: number; refused: number; copies: number; notTaken: number };
@@ -241,16 +244,28 @@ const acknowledge = (state: BufferState, entry: SourceEntry, refused: { n: numbe
 const isMoved = (state: BufferState): boolean =>
   state.place.sequence !== state.sealedPlace.sequence || state.place.lines !== state.sealedPlace.lines;
 
-const tick = (state: BufferState, name: string): Step<BufferState> => {
+/** The newest sequence of SEGMENTS that was there `keepMs` ago, as far as this life remembers; 0: none. */
+const oldEnough = (state: BufferState, now: number, keepMs: number): number => {
+  state.sealedAt.push({ at: now, sequence: state.segmentSequence });
+  while ((state.sealedAt[1]?.at ?? now) < now - keepMs) state.sealedAt.shift();
+  const first = state.sealedAt[0];
+  return first && first.at <= now - keepMs ? first.sequence : 0;
+};
+
+const purges = (state: BufferState, now: number, keepMs: number): Output[] => [
+  purgeMetrics(state.partition, state.sealedPlace), purgeSegments(state.partition, oldEnough(state, now, keepMs)),
+];
+
+const tick = (state: BufferState, name: string, now: number, keepMs: number): Step<BufferState> => {
   switch (name) {
     case 'seal':
       return [state, hasContent(state.open) ? seal(state) : []];
     case 'position':
       return [state, isMoved(state) && !hasContent(state.open) ? seal(state) : []]; // B9
     case 'snapshot':
-      return [state, state.open.from > state.snapshotOffset ? [...sealHeld(state), ...snapshot(state)] : []];
+      return [state, state.segmentSequence > state.snapshotSequence || hasContent(state.open) ? [...sealHeld(state), ...snapshot(state)] : []];
     case 'purge':
-      return [state, [purgeMetrics(state.partition, state.sealedPlace)]];
+      return [state, purges(state, now, keepMs)];
     default:
       return [state, []];
   }
@@ -261,10 +276,11 @@ const sealHeld = (state: BufferState): Output[] => (hasContent(state.open) || is
 /** Right behind a segment, when nothing is held: what is in the table is sealed (B1). */
 const snapshot = (state: BufferState): Output[] => {
   state.snapshotOffset = state.open.from;
+  state.snapshotSequence = state.segmentSequence;
   return [storeTable(state)];
 };
 
-const step = (state: BufferState, input: Input, { bufferCapacity, snapshotRecords }: Settings): Step<BufferState> => {
+const step = (state: BufferState, input: Input, { bufferCapacity, snapshotRecords, segmentsKeepMs }: Settings): Step<BufferState> => {
   switch (input.kind) {
     case 'messages': {
       const [next, outputs] = addMessages(state, input.messages, bufferCapacity);
@@ -272,7 +288,7 @@ const step = (state: BufferState, input: Input, { bufferCapacity, snapshotRecord
       return [next, isDue ? [...outputs, ...snapshot(next)] : outputs];
     }
     case 'tick':
-      return tick(state, input.tick);
+      return tick(state, input.tick, input.now, segmentsKeepMs);
     case 'stop':
       return [state, sealHeld(state)];
     default:

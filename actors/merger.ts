@@ -30,9 +30,9 @@ import { every } from './buffer/ticks.js';
 import { answerQuestion } from './merger/answer.js';
 import { compareViews, type Comparison } from './merger/proof.js';
 import { readQuestion } from './merger/question.js';
-import { beginMerger, type MergerState } from './merger/state.js';
+import { beginMerger, loadPartOrFault, type MergerState } from './merger/state.js';
 import { updateOf } from './merger/updated-rows.js';
-import { loadPart, loadParts } from './merger/view-files.js';
+import { loadParts } from './merger/view-files.js';
 import {
   addToUpper, applyPart, applyProved, applyUpdate, beginUpper, dropUpper, hasStored, lowerParts, positionOf, swapIfReady,
 } from './merger/view.js';
@@ -63,7 +63,11 @@ const onParts = (state: MergerState, messages: readonly LogMessage[]): Output[] 
 
 const addPart = async (state: MergerState, part: PartStored, env: Env): Promise<Output[]> => {
   let outcome = applyPart(state.view, part);
-  if (outcome === 'file') outcome = applyPart(state.view, part, await loadPart(env.storage, (await env.engine()).viewFiles, part));
+  if (outcome === 'file') {
+    const { rows, fault } = await loadPartOrFault(env, part);
+    state.broken ??= fault;
+    outcome = applyPart(state.view, part, rows);
+  }
   return outcome === 'rebuild' ? [readUpdatesAgain(state)] : [];
 };
 
@@ -101,9 +105,14 @@ const onBatchMessage = async (state: MergerState, message: LogMessage, env: Env)
   }
 };
 
-const buildUpper = async ({ view }: MergerState, batch: string, cut: readonly number[], env: Env): Promise<void> => {
-  const { viewFiles } = await env.engine();
-  for (const part of beginUpper(view, batch, cut)) addToUpper(view, batch, part, await loadPart(env.storage, viewFiles, part));
+const buildUpper = async (state: MergerState, batch: string, cut: readonly number[], env: Env): Promise<void> => {
+  const { view } = state;
+  state.brokenUpper = undefined;
+  for (const part of beginUpper(view, batch, cut)) {
+    const { rows, fault } = await loadPartOrFault(env, part);
+    if (fault !== undefined) state.brokenUpper = { batch, reason: fault.reason };
+    else addToUpper(view, batch, part, rows);
+  }
 };
 
 const onProved = async (state: MergerState, proved: ViewProved, env: Env): Promise<void> => {
@@ -118,6 +127,7 @@ const onProved = async (state: MergerState, proved: ViewProved, env: Env): Promi
 const swap = (state: MergerState, env: Env): boolean => {
   if (!swapIfReady(state.view)) return false;
   state.counts.swaps += 1;
+  if (state.broken && state.broken.to <= (state.view.batch?.cut[state.broken.partition] ?? 0)) state.broken = undefined;
   env.log.info({ batch: state.view.batch?.batch, cut: state.view.batch?.cut }, 'answers from a new batch view');
   return true;
 };
@@ -156,21 +166,13 @@ const prove = (state: MergerState): Output[] => {
 };
 
 const compare = async (state: MergerState, ready: BatchReady, env: Env): Promise<Output[]> => {
-  let found: Comparison;
-  let requestedAt = 0;
-  try {
-    const { viewFiles } = await env.engine();
-    const manifest = await loadManifest(env, ready.manifest);
-    requestedAt = manifest.requestedAt;
-    const lower = await loadParts(env.storage, viewFiles, lowerParts(state.view, ready.cut));
-    found = await compareViews(state.view.batch, lower, manifest, state.months);
-  } catch (error) {
-    // A file that is not what was named is a difference that is known before the first row.
-    if (!(error instanceof PromiseError || error instanceof FileMissingError)) throw error;
-    found = { records: ready.records, rows: ready.rows, differences: 1, examples: [messageOf(error)] };
-  }
+  const manifest = await loadManifest(env, ready.manifest);
+  const found = await compareWithOld(state, ready, manifest, env);
+  const isUpperWhole = state.brokenUpper?.batch !== ready.batch;
+  const isRepaired = found.differences > 0 && ready.isRebuild === true && isUpperWhole && (await isRightByRecount(manifest, env));
   const body: ViewProved = {
-    batch: ready.batch, cut: ready.cut, ...found, examples: [...found.examples], manifest: ready.manifest, requestedAt,
+    batch: ready.batch, cut: ready.cut, ...found, examples: [...found.examples], manifest: ready.manifest, requestedAt: manifest.requestedAt,
+    ...(isRepaired ? { repaired: true } : {}),
   };
   state.counts.proofs += 1;
   state.counts.differences += found.differences;
@@ -180,12 +182,34 @@ const compare = async (state: MergerState, ready: BatchReady, env: Env): Promise
   ];
 };
 
+const compareWithOld = async ({ view, months, broken, brokenUpper }: MergerState, ready: BatchReady, manifest: Manifest, env: Env): Promise<Comparison> => {
+  const fault = broken?.reason ?? (brokenUpper?.batch === ready.batch ? brokenUpper.reason : undefined);
+  try {
+    if (fault !== undefined) throw new PromiseError(fault);
+    const { viewFiles } = await env.engine();
+    const lower = await loadParts(env.storage, viewFiles, lowerParts(view, ready.cut));
+    return await compareViews(view.batch, lower, manifest, months);
+  } catch (error) {
+    // A file that is not what was named is a difference that is known before the first row.
+    if (!(error instanceof PromiseError || error instanceof FileMissingError)) throw error;
+    return { records: ready.records, rows: ready.rows, differences: 1, examples: [messageOf(error)] };
+  }
+};
+
+/** After a difference `rebuild` made the rows anew; code of its own counts them a second time. */
+const isRightByRecount = async (manifest: Manifest, env: Env): Promise<boolean> => {
+  const differences = await env.recount(env, manifest);
+  if (differences.length > 0) env.log.error({ batch: manifest.batch, differences }, 'the rebuilt view differs from a second count');
+  return differences.length === 0;
+};
+
 const answer = (state: MergerState, message: PlainMessage, now: number): Output => ({
   do: 'work',
   what: 'answer view.asked',
   beside: true,
   run: async ({ log }) => {
     try {
+      if (state.broken) throw new PromiseError(`${state.broken.reason}: nothing is answered until \`tidemark rebuild\` has made the view anew`);
       const question = readQuestion(readViewAsked(message.body), now);
       if (!(await state.gate.wait(positionOf(state.view), question.after, question.waitMs))) {
         const position = positionOf(state.view).join(',');
@@ -209,7 +233,7 @@ const refuse = (message: PlainMessage, error: string, code: string): void => mes
 const publishUpdates = (state: MergerState): Output[] => {
   if (state.isUpdating || state.view.changes.isEmpty) return [];
   const changes = state.view.changes.take();
-  if (!state.leads) return [];
+  if (!state.leads || state.broken) return [];
   state.isUpdating = true;
   return [{
     do: 'work',

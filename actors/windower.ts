@@ -162,7 +162,17 @@ const storePart = async (
     segments: { sequence: at.sequence, chain: at.chain },
   };
   const subject = `part.stored.${partition}`;
-  return [{ do: 'publish', message: 'part.stored', subject, body: JSON.stringify(body), fence: subject }];
+  return [
+    { do: 'publish', message: 'part.stored', subject, body: JSON.stringify(body), fence: subject },
+    { do: 'work', what: 'purge REALTIME', run: (env) => forgetUpdates(env, partition) },
+  ];
+};
+
+/** What a stored part holds no update needs to say again; the last one stays, for its sequence is the fence. */
+const forgetUpdates = async ({ bus }: Env, partition: number): Promise<void> => {
+  const subject = `realtime.updated.${partition}`;
+  const last = await bus.last('REALTIME', subject);
+  if (last !== undefined) await bus.purge('REALTIME', subject, last.sequence);
 };
 
 const addMessages = (state: WindowerState, messages: readonly LogMessage[]): Step<WindowerState> => {

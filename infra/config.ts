@@ -150,6 +150,8 @@ export const settingsTable = {
   uploadBytesMax: setting('upload-bytes-max', bytes(1 * MiB, 256 * MiB), '8MiB', 'size at which an upload does not wait'),
   rawFileBytesMax: setting('raw-file-bytes-max', bytes(1 * MiB, 64 * GiB), '64MiB', 'size at which a new raw file is begun'),
   updateEveryMs: setting('update-every', duration(5, 10_000), '50ms', 'how often changed rows are published'),
+  purgeEveryMs: setting('purge-every', duration(50, dayMs), '5s', 'how often METRICS and SEGMENTS are purged of what is done with'),
+  segmentsKeepMs: setting('segments-keep', duration(0, 31 * dayMs), '60s', 'how long SEGMENTS keeps what is committed and in a part'),
   partEveryMs: setting('part-every', duration(100, dayMs), '30s', 'how often the real-time view grows by a part'),
   batchEveryMs: setting('batch-every', duration(1000, 31 * dayMs), '1h', 'how often the batch view is made anew'),
   recomputeEveryMs: setting('recompute-every', duration(1000, 366 * dayMs), '24h', 'how often dates are recomputed from raw data'),

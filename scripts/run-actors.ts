@@ -23,6 +23,7 @@ import { openDuckdb } from '../infra/sql/duckdb.js';
 import { viewFiles } from '../infra/sql/view-files.js';
 import { openLocalStorage } from '../infra/storage/local.js';
 import type { ActorName } from '../protocol/catalogue.js';
+import { recount } from './verify/recount.js';
 import { readBatchRequested, readRangeAssigned, readServicesAssigned } from '../protocol/messages/readers.js';
 
 /** The actors that this can run; agents have a command of their own. */
@@ -76,6 +77,8 @@ const openWorld = async (settings: Settings, log: Logger): Promise<{ world: Worl
   return {
     world: {
       settings: { ...settings, partitions }, storage, log, coordinator, openBus: open, now: Date.now,
+      recount: async ({ bus, storage: files, engine: open }, manifest) =>
+        recount({ bus, storage: files, viewFiles: (await open()).viewFiles }, manifest),
       engine: () => engine ??= openEngine(),
     },
     close: async () => {

@@ -6,6 +6,7 @@ import type { Output } from '../../infra/actor/output.js';
 import type { Bus, LogStart } from '../../infra/bus/bus.js';
 import { segmentsStream } from '../../infra/bus/streams.js';
 import { HistoryError } from '../../infra/errors.js';
+import { readPartStored, readRawStored, readTableStored } from '../../protocol/messages/readers.js';
 import type { TableStored } from '../../protocol/messages/table-stored.js';
 import { noChain } from '../../protocol/messages/segment-sealed.js';
 import { decodeHead } from '../../protocol/segment.js';
@@ -38,8 +39,10 @@ export const beginBuffer = async (env: Env, partition: number): Promise<Beginnin
       place,
       skip,
       copied: new Set(),
+      sealedAt: [],
       segmentSequence: last?.sequence ?? 0,
       snapshotOffset: snapshot?.message.offset ?? 0,
+      snapshotSequence: snapshot?.message.segments.sequence ?? 0,
       writer: randomBytes(4).toString('hex'),
       counts: { records: 0, segments: 0, refused: 0, copies: 0, notTaken: 0 },
     },
@@ -97,6 +100,25 @@ export const purgeMetrics = (partition: number, place: Place): Output => ({
   },
 });
 
+/**
+ * Purges SEGMENTS below what is committed, in a stored part and in a snapshot, and older than `keepMs`. What those three end at
+ * stays, whatever its age (W3): it is everybody's place.
+ */
+export const purgeSegments = (partition: number, oldEnough: number): Output => ({
+  do: 'work',
+  what: 'purge SEGMENTS',
+  run: async ({ bus }) => {
+    if (oldEnough === 0) return;
+    const lasts = await Promise.all([
+      bus.last('STORED', `raw.stored.${partition}`).then((m) => m && readRawStored(m.body)),
+      bus.last('STORED', `part.stored.${partition}`).then((m) => m && readPartStored(m.body)),
+      bus.last('STORED', `table.stored.${partition}`).then((m) => m && readTableStored(m.body)),
+    ]);
+    const below = Math.min(oldEnough, ...lasts.map((last) => last?.segments.sequence ?? 0));
+    if (below > 0) await bus.purge(segmentsStream(partition), `segment.sealed.${partition}`, below);
+  },
+});
+
 /** B5: under a name that holds its offset; announced when it is on disk. */
 export const storeTable = (state: BufferState): Output => {
   const { partition, writer } = state;
@@ -108,13 +130,20 @@ export const storeTable = (state: BufferState): Output => {
     do: 'work',
     what: 'store the table of sources',
     run: async ({ storage }) => {
-      const path = `state/buffer/${partition}/${String(offset).padStart(12, '0')}-${writer}.json`;
+      const path = `state/buffer/${partition}/${String(offset).padStart(12, '0')}-${String(segments.sequence).padStart(12, '0')}-${writer}.json`;
       await storage.create(path, content);
       const file = { path, bytes: content.byteLength, sha256: createHash('sha256').update(content).digest('hex') };
       const body: TableStored = { partition, offset, file, segments };
       const subject = `table.stored.${partition}`;
-      return [{ do: 'publish', message: 'table.stored', subject, body: JSON.stringify(body), fence: subject }];
+      return [
+        { do: 'publish', message: 'table.stored', subject, body: JSON.stringify(body), fence: subject },
+        { do: 'work', what: 'remove older snapshots', run: (env) => removeOlder(env, partition, path) },
+      ];
     },
   };
 };
 
+/** Names hold offsets, so older ones sort before the announced one. */
+const removeOlder = async ({ storage }: Env, partition: number, announced: string): Promise<void> => {
+  for (const path of await storage.list(`state/buffer/${partition}`)) if (path < announced) await storage.remove(path);
+};

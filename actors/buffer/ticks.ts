@@ -13,10 +13,10 @@ export const every = <T extends string>(ms: number, tick: T, scheduler: Schedule
   interval(ms, scheduler).pipe(map(() => tick));
 
 export const bufferTicks = (
-  opening: Observable<number | undefined>, times: { sealAfterMs: number; snapshotEveryMs: number }, scheduler: SchedulerLike,
+  opening: Observable<number | undefined>, times: { sealAfterMs: number; snapshotEveryMs: number; purgeEveryMs: number }, scheduler: SchedulerLike,
 ): Observable<string> => merge(
   sealTicks(opening, times.sealAfterMs, scheduler),
   every(1_000, 'position', scheduler), // B9: at most one a second
   every(times.snapshotEveryMs, 'snapshot', scheduler),
-  every(5_000, 'purge', scheduler),
+  every(times.purgeEveryMs, 'purge', scheduler),
 );

@@ -2,8 +2,12 @@
 import type { Env } from '../../infra/actor/env.js';
 import type { Beginning } from '../../infra/actor/fold.js';
 import type { LogMessage } from '../../infra/bus/bus.js';
+import { FileMissingError, messageOf, PromiseError } from '../../infra/errors.js';
+import type { RowColumns } from '../../infra/sql/sql.js';
+import type { PartStored } from '../../protocol/messages/part-stored.js';
 import type { BatchReady } from '../../protocol/messages/batch.js';
-import { readPartStored } from '../../protocol/messages/readers.js';
+import { readPartStored, readViewProved, readViewUpdated } from '../../protocol/messages/readers.js';
+import type { Position } from '../../protocol/range.js';
 import { newestProved, readProofs } from '../scheduler/begin.js';
 import { loadManifest } from '../scheduler/manifest.js';
 import { MonthCache } from './month-cache.js';
@@ -14,6 +18,10 @@ import { applyPart, createView, type View } from './view.js';
 
 /** What the rows of batch files may take in memory, bytes; hours get a quarter besides. */
 const monthBytesMax = 96 * 1024 * 1024;
+
+const saidAgainMs = 10_000;
+
+export interface Fault { readonly reason: string; readonly partition: number; readonly to: number }
 
 export interface MergerState {
   readonly view: View;
@@ -28,6 +36,10 @@ export interface MergerState {
   /** The batch that is being compared beside. */
   proving: string | undefined;
   isUpdating: boolean;
+  /** A part that is in the view is not what was stored: nothing is answered until a rebuilt view lies above it. */
+  broken: Fault | undefined;
+  /** The same, of a part in the upper half of this batch: its view is not taken over. */
+  brokenUpper: { readonly batch: string; readonly reason: string } | undefined;
   counts: { answers: number; updates: number; swaps: number; proofs: number; differences: number };
 }
 
@@ -37,8 +49,8 @@ export const beginMerger = async (env: Env): Promise<Beginning<MergerState>> => 
   const lastProof = await bus.last('BATCH', 'view.proved');
   const proofs = await readProofs(bus);
   const proved = newestProved(proofs);
-  const view = createView(settings.partitions, proved ? await loadManifest(env, proved.manifest) : null);
-  const storedEnd = await readParts(env, view);
+  const view = createView(settings.partitions, proved ? await loadManifest(env, proved.manifest) : null, await publishedPosition(env));
+  const { storedEnd, broken } = await readParts(env, view);
   const batchFrom = proved === undefined ? 1 : await behind(env, proved.batch);
   return {
     state: {
@@ -51,6 +63,8 @@ export const beginMerger = async (env: Env): Promise<Beginning<MergerState>> => 
       ready: undefined,
       proving: undefined,
       isUpdating: false,
+      broken,
+      brokenUpper: undefined,
       counts: { answers: 0, updates: 0, swaps: 0, proofs: 0, differences: 0 },
     },
     logs: {
@@ -62,6 +76,20 @@ export const beginMerger = async (env: Env): Promise<Beginning<MergerState>> => 
   };
 };
 
+/** Rows below this were published before; a leader may have died between two services, so some seconds are said again. */
+const publishedPosition = async ({ bus }: Env): Promise<Position> => {
+  const newest = await bus.last('VIEWS', 'view.updated.*');
+  if (newest === undefined) return [];
+  const reader = await bus.read('VIEWS', { start: { time: newest.received - saidAgainMs }, held: 1 });
+  try {
+    await reader.ready();
+    const [first] = reader.take(1);
+    return first === undefined ? [] : readViewUpdated(first.body).position;
+  } finally {
+    await reader.close();
+  }
+};
+
 /** The sequence behind the proof of a batch. */
 const behind = async ({ bus }: Env, batch: string): Promise<number> => {
   const reader = await bus.read('BATCH', { filter: 'view.proved', start: 'first', held: 256 });
@@ -69,7 +97,7 @@ const behind = async ({ bus }: Env, batch: string): Promise<number> => {
     for (;;) {
       await reader.ready();
       for (const message of reader.take(256)) {
-        if ((JSON.parse(Buffer.from(message.body).toString()) as { batch: string }).batch === batch) return message.sequence + 1;
+        if (readViewProved(message.body).batch === batch) return message.sequence + 1;
       }
     }
   } finally {
@@ -78,22 +106,40 @@ const behind = async ({ bus }: Env, batch: string): Promise<number> => {
 };
 
 /** Every stored part beyond the cut, before the first update is looked at: else updates would seem to miss something. */
-const readParts = async (env: Env, view: View): Promise<number> => {
-  const { viewFiles } = await env.engine();
+const readParts = async (env: Env, view: View): Promise<{ storedEnd: number; broken: Fault | undefined }> => {
+  let broken: Fault | undefined;
   const last = await env.bus.last('STORED', 'part.stored.*');
-  if (last === undefined) return 0;
+  if (last === undefined) return { storedEnd: 0, broken };
   const reader = await env.bus.read('STORED', { filter: 'part.stored.*', start: 'first', held: 500 });
   try {
     for (let at = 0; at < last.sequence;) {
       await reader.ready();
       for (const message of reader.take(500)) {
         const part = readPartStored(message.body);
-        if (applyPart(view, part) === 'file') applyPart(view, part, await loadPart(env.storage, viewFiles, part));
+        if (applyPart(view, part) === 'file') {
+          const { rows, fault } = await loadPartOrFault(env, part);
+          broken ??= fault;
+          applyPart(view, part, rows);
+        }
         at = message.sequence;
       }
     }
   } finally {
     await reader.close();
   }
-  return last.sequence;
+  return { storedEnd: last.sequence, broken };
+};
+
+/** A part's rows, or what is wrong with its file: then nothing may be answered from what has it. */
+export const loadPartOrFault = async (
+  env: Env, part: PartStored,
+): Promise<{ rows: RowColumns | null; fault: Fault | undefined }> => {
+  try {
+    return { rows: await loadPart(env.storage, (await env.engine()).viewFiles, part), fault: undefined };
+  } catch (error) {
+    if (!(error instanceof PromiseError || error instanceof FileMissingError)) throw error;
+    const reason = messageOf(error);
+    env.log.error({ partition: part.partition, from: part.from, to: part.to, reason }, 'part is not what was stored: run tidemark rebuild');
+    return { rows: null, fault: { reason, partition: part.partition, to: part.to } };
+  }
 };

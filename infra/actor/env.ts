@@ -3,6 +3,7 @@ import type { Logger } from 'pino';
 import type { Bus } from '../bus/bus.js';
 import type { Settings } from '../config.js';
 import type { Sql, ViewFiles } from '../sql/sql.js';
+import type { Manifest } from '../../protocol/messages/batch.js';
 import type { Storage } from '../storage/storage.js';
 
 export interface Env {
@@ -11,6 +12,8 @@ export interface Env {
   readonly storage: Storage;
   /** DuckDB, opened when it is first asked for; one per process. */
   readonly engine: () => Promise<{ sql: Sql; viewFiles: ViewFiles }>;
+  /** Counts a manifest's rows from the raw data, apart from the actors' code. @returns what differs. */
+  readonly recount: (env: Pick<Env, 'bus' | 'storage' | 'engine'>, manifest: Manifest) => Promise<readonly string[]>;
   readonly settings: Settings;
   readonly log: Logger;
   /** ms since 1970. */

@@ -99,6 +99,8 @@ export interface Bus {
   at(stream: string, sequence: number): Promise<LogMessage | undefined>;
   /** First and last sequence, messages and bytes of a log. */
   extent(stream: string): Promise<{ first: number; last: number; messages: number; bytes: number }>;
+  /** Every log there is, without buckets: how full it is. `bytesMax`: -1 for no bound. */
+  logs(): Promise<{ name: string; messages: number; bytes: number; bytesMax: number }[]>;
   /**
    * Publishes into a log. @returns its sequence there, once the log has it.
    * @throws FencedError when the expected last sequence is another (F3).

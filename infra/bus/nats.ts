@@ -109,6 +109,17 @@ class NatsBus implements Bus {
     return { first: state.first_seq, last: state.last_seq, messages: state.messages, bytes: state.bytes };
   }
 
+  async logs() {
+    return this.reach('the list of logs', async () => {
+      const found: { name: string; messages: number; bytes: number; bytesMax: number }[] = [];
+      for await (const { config, state } of this.manager.streams.list()) {
+        if (config.name.startsWith('KV_')) continue;
+        found.push({ name: config.name, messages: state.messages, bytes: state.bytes, bytesMax: config.max_bytes });
+      }
+      return found.sort((a, b) => (a.name < b.name ? -1 : 1));
+    });
+  }
+
   async publish(subject: string, body: Uint8Array | string, options: PublishOptions = {}): Promise<number> {
     const values: Record<string, string> = { ...options.headers };
     if (options.expectedLast !== undefined) values['Nats-Expected-Last-Subject-Sequence'] = String(options.expectedLast);

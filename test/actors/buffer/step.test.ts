@@ -30,7 +30,7 @@ const newState = (): BufferState => ({
   skip: undefined,
   copied: new Set(),
   segmentSequence: 0,
-  snapshotOffset: 0,
+  snapshotOffset: 0, snapshotSequence: 0, sealedAt: [],
   writer: 'w',
   counts: { records: 0, segments: 0, refused: 0, copies: 0, notTaken: 0 },
 });

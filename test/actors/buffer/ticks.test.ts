@@ -91,7 +91,7 @@ t.test('an empty buffer is never sealed by time', (t) => {
 t.test('B9: the position is looked at once a second, snapshot and purge as the settings say', (t) => {
   const all = run(
     [],
-    (opening, clock) => bufferTicks(opening, { sealAfterMs: 100, snapshotEveryMs: 60_000 }, clock),
+    (opening, clock) => bufferTicks(opening, { sealAfterMs: 100, snapshotEveryMs: 60_000, purgeEveryMs: 5_000 }, clock),
     120_000,
   );
   const times = (tick: string): number[] => all.filter(([, name]) => name === tick).map(([ms]) => ms);
