@@ -24,3 +24,9 @@ const statFields = (pid: number): string[] | undefined => {
 
 /** When it started, in clock ticks since the machine did: with the pid it names one process. "" where it cannot be seen. */
 export const startOf = (pid: number): string => statFields(pid)?.[19] ?? '';
+
+/** The pid of its parent; undefined where it cannot be seen. */
+export const parentOf = (pid: number): number | undefined => {
+  const parent = statFields(pid)?.[1];
+  return parent === undefined ? undefined : Number(parent);
+};
