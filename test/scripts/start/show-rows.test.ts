@@ -33,7 +33,7 @@ t.test('on a terminal it is drawn over, and what was said stays above', (t) => {
   shown.close();
   t.match(terminal.written[0], /^first\n$/);
   t.match(terminal.written[1], /^service/);
-  t.match(terminal.written[2], /^\u001b\[2A\u001b\[Jbatch 000001 proved: 580 records in 57 rows/);
+  t.ok(terminal.written[2]?.startsWith('\u001b[2A\u001b[Jbatch 000001 proved: 580 records in 57 rows'));
   t.end();
 });
 

@@ -72,7 +72,7 @@ t.test('a system starts, refuses a second one on its data, and a stop leaves not
   const data = temporaryFolder(t);
   const flags = await flagsFor(data);
   const first = start(t, data, flags);
-  await first.says(/Tidemark runs\.[^]*stop {6}Ctrl-C/);
+  await first.says(/Tidemark runs\.[\s\S]*stop {6}Ctrl-C/);
   t.match(first.text(), `data      ${data}`);
   t.match(first.text(), /measured {2}machine, nats-server, tidemark, node/);
   const second = start(t, data, flags);
@@ -115,7 +115,7 @@ t.test('after a kill of start its children end, and the next one takes the serve
   await killed.ended;
   await until(() => !children.some(isAlive));
   const next = start(t, data, flags);
-  await next.says(/nats-server 2\.\d+\.\d+, ran already[^]*stop {6}Ctrl-C/);
+  await next.says(/nats-server 2\.\d+\.\d+, ran already[\s\S]*stop {6}Ctrl-C/);
   t.equal(readFileSync(path.join(data, 'nats.pid'), 'utf8'), natsPid);
   next.child.kill('SIGINT');
   t.equal(await next.ended, 0);
