@@ -73,6 +73,9 @@ export interface LifeControl {
   readonly scheduler?: SchedulerLike;
 }
 
+/** A step gets no more than this at once: an event loop that is blocked for long loses its leases. */
+const stepBytesMax = 512 * 1024;
+
 /** Runs one life to its end. The caller opens `env.bus` and closes it. */
 export const runLife = async <State>(
   fold: FoldDefinition<State>, env: Env, partition: number, control: LifeControl,
@@ -198,7 +201,7 @@ class Life<State> {
     for (let i = 0; i < this.readers.length; i++) {
       this.turn = (this.turn + 1) % this.readers.length;
       const { name, reader } = this.readers[this.turn] as { name: string; reader: LogReader };
-      const messages = reader.take(this.fold.messagesPerStepMax ?? 1_000);
+      const messages = reader.take(this.fold.messagesPerStepMax ?? 1_000, stepBytesMax);
       if (messages.length > 0) return { kind: 'messages', log: name, messages, now };
     }
     return undefined;

@@ -49,6 +49,7 @@ export const hostFold = <State>(fold: FoldDefinition<State>, world: WorldOfActor
   const leadHandlers = new Set<() => void>();
   let leads = false;
   let state = 'standby';
+  let isEnding = false;
   let failed: Error | undefined;
   let fail: (error: Error) => void = () => undefined;
   const failure = new Promise<never>((_, reject) => {
@@ -117,11 +118,16 @@ export const hostFold = <State>(fold: FoldDefinition<State>, world: WorldOfActor
     membership = await world.coordinator.join(fold.name, instance, count, fold.share === 'each'
       ? { gained: () => setLeads(true), lost: () => setLeads(false), wanted: () => undefined }
       : {
-        gained: (partition) => { log.info({ partition }, 'took over'); start(partition); },
+        gained: (partition) => {
+          if (isEnding) return; // leave() gives it back
+          log.info({ partition }, 'took over');
+          start(partition);
+        },
         lost: (partition) => shares.get(partition)?.lost.abort(),
         wanted: (partition) => void stopShare(partition).then(() => membership?.release(partition)),
       });
     await Promise.race([aborted(stop), failure]).finally(async () => {
+      isEnding = true;
       if (!failed) state = 'stopping';
       await Promise.all([...shares.keys()].map(stopShare));
       await membership?.leave();
@@ -155,8 +161,14 @@ const aborted = (signal: AbortSignal): Promise<void> => new Promise((resolve) =>
 });
 
 const pause = (ms: number, share: Share): Promise<void> => new Promise((resolve) => {
-  const timer = setTimeout(resolve, ms);
-  for (const { signal } of [share.stop, share.lost]) signal.addEventListener('abort', () => { clearTimeout(timer); resolve(); }, { once: true });
+  const signals = [share.stop.signal, share.lost.signal];
+  const end = (): void => {
+    clearTimeout(timer);
+    for (const signal of signals) signal.removeEventListener('abort', end);
+    resolve();
+  };
+  const timer = setTimeout(end, ms);
+  for (const signal of signals) signal.addEventListener('abort', end);
 });
 
 export { aborted, baseStatus };

@@ -40,10 +40,10 @@ export interface LogOptions {
 /** Pulls one log in order, many messages at once, with a bound on what is held. */
 export interface LogReader {
   /**
-   * Up to `max` of the messages that are here, in order; maybe none.
+   * Up to `max` of the messages that are here, in order, and no more once they have `bytesMax` together; maybe none.
    * @throws RetryableError when all that was here is taken and the reader or its connection is lost.
    */
-  take(max: number): LogMessage[];
+  take(max: number, bytesMax?: number): LogMessage[];
   /** Resolves when `take` would give something or throw. */
   ready(): Promise<void>;
   /** How many more the log had behind the newest message that arrived here. */

@@ -12,7 +12,8 @@ import type { LogMessage, LogOptions, LogReader, LogStart } from './bus.js';
 
 const heartbeatMs = 2_000;
 const requestMs = 30_000;
-const requestBytesMax = 8 * 1024 * 1024;
+/** Of one request, and what may be held when another is made; a message has at most 1 MiB. */
+const requestBytesMax = 2 * 1024 * 1024;
 
 class PulledMessage implements LogMessage {
   constructor(
@@ -31,15 +32,31 @@ class PulledMessage implements LogMessage {
 
 /** What stands in a delivered message's reply subject: $JS.ACK.[domain.account.]stream.consumer.deliveries.seq.delivery.ns.pending[.x] */
 const parseDelivery = (reply: string): { sequence: number; delivery: number; received: number; pending: number } => {
-  const tokens = reply.split('.');
-  const at = tokens.length === 9 ? 5 : 7;
-  const nanoseconds = tokens[at + 2] as string;
+  // Read from its end, without splitting: this runs for every message. With a domain a token may stand behind.
+  const last = reply.lastIndexOf('.');
+  const end = countDots(reply) > 10 ? last : reply.length;
+  const pendingAt = reply.lastIndexOf('.', end - 1);
+  const timeAt = reply.lastIndexOf('.', pendingAt - 1);
+  const deliveryAt = reply.lastIndexOf('.', timeAt - 1);
+  const sequenceAt = reply.lastIndexOf('.', deliveryAt - 1);
   return {
-    sequence: Number(tokens[at]),
-    delivery: Number(tokens[at + 1]),
-    received: Number(nanoseconds.slice(0, -6)), // whole ms, without a detour by BigInt
-    pending: Number(tokens[at + 3]),
+    sequence: numberIn(reply, sequenceAt + 1, deliveryAt),
+    delivery: numberIn(reply, deliveryAt + 1, timeAt),
+    received: numberIn(reply, timeAt + 1, pendingAt - 6), // whole ms, without a detour by BigInt
+    pending: numberIn(reply, pendingAt + 1, end),
   };
+};
+
+const countDots = (text: string): number => {
+  let dots = 0;
+  for (let at = text.indexOf('.'); at >= 0; at = text.indexOf('.', at + 1)) dots += 1;
+  return dots;
+};
+
+const numberIn = (text: string, from: number, to: number): number => {
+  let number = 0;
+  for (let i = from; i < to; i++) number = number * 10 + text.charCodeAt(i) - 48;
+  return number;
 };
 
 const deliverFrom = (start: LogStart) => {
@@ -100,11 +117,14 @@ class PullReader implements LogReader {
     this.request();
   }
 
-  take(max: number): LogMessage[] {
+  take(max: number, bytesMax = Number.POSITIVE_INFINITY): LogMessage[] {
     if (this.failure && this.at === this.messages.length) throw this.failure;
-    const taken = this.messages.slice(this.at, this.at + max);
-    this.at += taken.length;
-    for (const message of taken) this.heldBytes -= message.body.byteLength;
+    let bytes = 0;
+    let end = this.at;
+    while (end < this.messages.length && end - this.at < max && bytes < bytesMax) bytes += (this.messages[end++] as PulledMessage).body.byteLength;
+    const taken = this.messages.slice(this.at, end);
+    this.at = end;
+    this.heldBytes -= bytes;
     if (this.at === this.messages.length) {
       this.messages = [];
       this.at = 0;

@@ -21,7 +21,7 @@ export interface BenchSystem {
 
 export interface Usage { readonly cpuSeconds: number; readonly pssBytes: number; readonly rssBytes: number }
 
-const freePort = (): Promise<number> => new Promise((resolve, reject) => {
+export const freePort = (): Promise<number> => new Promise((resolve, reject) => {
   const server = createServer();
   server.once('error', reject);
   server.listen(0, '127.0.0.1', () => {
@@ -44,7 +44,7 @@ export const usageOf = (pid: number): Usage => {
   };
 };
 
-const cli = fileURLToPath(new URL('../cli.js', import.meta.url));
+export const cli = fileURLToPath(new URL('../cli.js', import.meta.url));
 const publisher = fileURLToPath(new URL('./publisher.js', import.meta.url));
 
 export const startBenchSystem = async (flags: readonly string[] = []): Promise<BenchSystem> => {

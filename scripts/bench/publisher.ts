@@ -45,7 +45,7 @@ const run = async (order: PublisherOrder): Promise<PublisherReport> => {
     for (let h = 0; h < order.hostsPerService; h++) {
       const [service, host] = [`service-${s}`, `host-${h}`];
       const source = openSource({
-        connection, subject: `metrics.${encodeName(service)}.${host}`, agent: `bench-${process.pid}-${s}-${h}`, keptReadingsMax: 20_000,
+        connection, subject: `metrics.${encodeName(service)}.${host}`, agent: `bench-${process.pid}-${s}-${h}`, keptReadingsMax: Math.max(500, 10 * order.linesPerMessage),
         keptBytesMax: 16 * 1024 * 1024, ...(order.linesPerMessage === 1 ? { identity: 'lines' as const } : {}),
       });
       lanes.push({ source, line: linesOf(service, host) });
