@@ -9,7 +9,7 @@ export type BatchKind = 'batch' | 'rebuild';
 /** After this long without an answer the question is put again: its scheduler may be gone, and a new one knows nothing of it. */
 const askAgainMs = 20_000;
 /** How long nobody may listen at all: a scheduler's successor takes over within 3 s. */
-const nobodyMsMax = 5_000;
+const nobodyMsMax = 3_500;
 const pauseMs = 250;
 
 /**

@@ -4,17 +4,20 @@ import { exitCodeOf, exitCodes, messageOf, TidemarkError } from '../infra/errors
 import { packageVersion } from '../infra/package-folder.js';
 import type { RegisterCommand } from './command.js';
 import { register as agent } from './commands/agent.js';
+import { register as batch } from './commands/batch.js';
 import { register as config } from './commands/config.js';
 import { register as demo } from './commands/demo.js';
 import { register as importing } from './commands/import.js';
 import { register as query } from './commands/query.js';
+import { register as rebuild } from './commands/rebuild.js';
 import { register as start } from './commands/start.js';
+import { register as status } from './commands/status.js';
 import { register as topology } from './commands/topology.js';
 import { register as verify } from './commands/verify.js';
 import { register as watch } from './commands/watch.js';
 
 /** In the order in which help shows them. */
-const commands: readonly RegisterCommand[] = [start, agent, importing, demo, query, watch, verify, topology, config];
+const commands: readonly RegisterCommand[] = [start, agent, importing, demo, query, watch, verify, batch, rebuild, status, topology, config];
 
 export const createProgram = (): Command => {
   const program = new Command('tidemark')

@@ -35,16 +35,30 @@ export const recount = async (
       const sum = (column: Float64Array, exact: number | bigint | undefined): number | string =>
         exact === undefined ? number(column) : String(exact);
       const difference = counting.rows.compare([
-        file.service, minute, sum(rows.cpu, wide?.cpu), sum(rows.ram, wide?.ram), sum(rows.disk, wide?.disk),
-        number(rows.maxCpu), number(rows.maxCpuAt), number(rows.maxRam), number(rows.maxRamAt),
-        number(rows.maxDisk), number(rows.maxDiskAt), number(rows.messages),
+        file.service,
+        minute,
+        sum(rows.cpu, wide?.cpu),
+        sum(rows.ram, wide?.ram),
+        sum(rows.disk, wide?.disk),
+        number(rows.maxCpu),
+        number(rows.maxCpuAt),
+        number(rows.maxRam),
+        number(rows.maxRamAt),
+        number(rows.maxDisk),
+        number(rows.maxDiskAt),
+        number(rows.messages),
       ]);
-      if (difference !== undefined) findings.add('rows', `${JSON.stringify(file.service)} ${formatMinute(minute)}`, difference);
+      if (difference !== undefined)
+        findings.add('rows', `${JSON.stringify(file.service)} ${formatMinute(minute)}`, difference);
     }
     await new Promise(setImmediate); // leases and answers go on meanwhile
   }
   for (const { service, time, records } of counting.rows.left()) {
-    findings.add('rows', `${JSON.stringify(service)} ${time}`, `the batch view has no row, ${records} records were counted`);
+    findings.add(
+      'rows',
+      `${JSON.stringify(service)} ${time}`,
+      `the batch view has no row, ${records} records were counted`,
+    );
   }
   return findings.first.map(({ where, what }) => `${where}: ${what}`);
 };

@@ -1,0 +1,73 @@
+/** What was refused and what is missing, since the data was made: the newest proved manifest, the parts behind it, the open part. */
+import { readFile } from 'node:fs/promises';
+import path from 'node:path';
+import type { Bus } from '../../infra/bus/bus.js';
+import type { Manifest, ViewProved } from '../../protocol/messages/batch.js';
+import type { Missing, Refused } from '../../protocol/messages/fields.js';
+import { readManifest, readPartStored, readViewProved } from '../../protocol/messages/readers.js';
+import { formatInstant } from '../../protocol/time.js';
+import { readLog } from '../verify/read-log.js';
+import type { PartitionPlaces } from './places.js';
+
+export interface Proofs {
+  /** The newest without a difference: all answer from it. */
+  readonly newest: ViewProved | undefined;
+  /** The last one, whatever it found. */
+  readonly last: ViewProved | undefined;
+}
+
+export const readProofs = async (bus: Bus): Promise<Proofs> => {
+  const message = await bus.last('BATCH', 'view.proved');
+  let newest: ViewProved | undefined;
+  let last: ViewProved | undefined;
+  if (message === undefined) return { newest, last };
+  for await (const { body } of readLog(bus, 'BATCH', { filter: 'view.proved', to: message.sequence })) {
+    last = readViewProved(body);
+    if (last.differences === 0) newest = last;
+  }
+  return { newest, last };
+};
+
+/** A file of the data folder on this machine. */
+export const loadManifest = async (data: string, { manifest }: ViewProved): Promise<Manifest> =>
+  readManifest(await readFile(path.join(data, manifest.path)));
+
+/** When the date was made from all of its raw data for which that is longest ago; undefined before the first batch. */
+export const oldestProof = (manifest: Manifest | undefined): string | undefined => {
+  const times = Object.values(manifest?.recomputed ?? {}).map(({ at }) => at);
+  return times.length === 0 ? undefined : formatInstant(Math.min(...times));
+};
+
+export interface CountsSoFar {
+  readonly refused: Map<string, number>;
+  readonly missing: Map<string, number>;
+}
+
+export const readCounts = async (
+  bus: Bus,
+  manifest: Manifest | undefined,
+  places: readonly PartitionPlaces[],
+): Promise<CountsSoFar> => {
+  const refused = new Map<string, number>();
+  const missing = places.map((_, p) => new Map(Object.entries(manifest?.missing[p] ?? {})));
+  const add = (counts: { refused: Refused; missing: Missing }, partition: number): void => {
+    for (const reasons of Object.values(counts.refused)) {
+      for (const [reason, count] of Object.entries(reasons)) refused.set(reason, (refused.get(reason) ?? 0) + count);
+    }
+    for (const [service, count] of Object.entries(counts.missing)) missing[partition]?.set(service, count); // absolute
+  };
+  if (manifest !== undefined) add({ refused: manifest.refused, missing: {} }, 0);
+  const { last } = await bus.extent('STORED');
+  for await (const { body } of readLog(bus, 'STORED', { filter: 'part.stored.*', to: last })) {
+    const part = readPartStored(body);
+    if (part.to > (manifest?.cut[part.partition] ?? 0)) add(part, part.partition);
+  }
+  places.forEach(({ lastUpdate, stored }, p) => {
+    if (lastUpdate !== undefined && lastUpdate.from >= stored) add(lastUpdate, p); // of the part that is open now
+  });
+  const sum = new Map<string, number>();
+  for (const ofPartition of missing) {
+    for (const [service, count] of ofPartition) if (count > 0) sum.set(service, (sum.get(service) ?? 0) + count);
+  }
+  return { refused, missing: sum };
+};
