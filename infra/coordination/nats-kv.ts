@@ -3,6 +3,7 @@
  * is not told. If a renewal did not succeed for as long as a lease lives, by this process's own clock, it counts as lost.
  */
 import type { Logger } from 'pino';
+import { asyncScheduler, exhaustMap, type SchedulerLike, type Subscription, tap, timer } from 'rxjs';
 import type { Bucket, Bus } from '../bus/bus.js';
 import { messageOf } from '../errors.js';
 import { type Coordinator, fairShare, type Membership, type MembershipCalls } from './coordinator.js';
@@ -14,42 +15,83 @@ export interface LeaseTimes {
   renewMs: number;
 }
 
-/** `openBus` gives a new connection: a lost one is replaced. */
-export const natsCoordinator = (openBus: () => Promise<Bus>, times: LeaseTimes, log: Logger): Coordinator => {
-  const members = new Set<NatsMembership>();
-  let opening: Promise<{ bus: Bus; bucket: Bucket }> | undefined;
-  const bucket = async (): Promise<Bucket> => {
-    opening ??= openBus().then(async (bus) => {
-      void bus.closed.then(() => { opening = undefined; });
-      return { bus, bucket: await bus.bucket('LEASES', { ttlMs: times.ttlMs }) };
+type Values = Awaited<ReturnType<Bucket['all']>>;
+
+/** One for a process: its members look together. `openBus` gives a new connection: a lost one is replaced. */
+export const natsCoordinator = (
+  openBus: () => Promise<Bus>, times: LeaseTimes, log: Logger, scheduler: SchedulerLike = asyncScheduler,
+): Coordinator => new NatsCoordinator(openBus, times, log, scheduler);
+
+class NatsCoordinator implements Coordinator {
+  private readonly members = new Set<NatsMembership>();
+  private opening: Promise<{ bus: Bus; bucket: Bucket }> | undefined;
+  private readonly renewing: Subscription;
+  private turning: Promise<void> = Promise.resolve();
+
+  constructor(
+    private readonly openBus: () => Promise<Bus>,
+    private readonly times: LeaseTimes,
+    private readonly log: Logger,
+    scheduler: SchedulerLike,
+  ) {
+    this.renewing = timer(0, times.renewMs, scheduler).pipe(
+      tap(() => { for (const member of this.members) member.dropExpired(); }), // also while a turn hangs
+      exhaustMap(() => this.turn()),
+    ).subscribe();
+  }
+
+  async join(role: string, instance: string, shares: number, calls: MembershipCalls): Promise<Membership> {
+    const member = new NatsMembership(() => this.bucket(), role, instance, shares, calls, this.times.ttlMs, async () => {
+      this.members.delete(member);
+      await this.turning; // nothing is taken for it any more
+    });
+    this.members.add(member);
+    this.turning = this.turning.then(() => this.turn()); // at once, not at the next tick
+    return member;
+  }
+
+  async close(): Promise<void> {
+    await Promise.all([...this.members].map((member) => member.leave()));
+    this.renewing.unsubscribe();
+    const open = await this.opening?.catch(() => undefined);
+    await open?.bus.close();
+  }
+
+  private turn(): Promise<void> {
+    const turn = this.lookTogether().catch((error: unknown) => {
+      this.log.warn({ reason: messageOf(error) }, 'leases cannot be renewed, will retry');
+    });
+    this.turning = turn;
+    return turn;
+  }
+
+  private async lookTogether(): Promise<void> {
+    if (this.members.size === 0) return;
+    const bucket = await this.bucket();
+    await Promise.all([...this.members].map((member) => member.renew(bucket)));
+    const values = await bucket.all();
+    await Promise.all([...this.members].map((member) => member.look(bucket, values)));
+  }
+
+  private async bucket(): Promise<Bucket> {
+    this.opening ??= this.openBus().then(async (bus) => {
+      void bus.closed.then(() => { this.opening = undefined; });
+      return { bus, bucket: await bus.bucket('LEASES', { ttlMs: this.times.ttlMs }) };
     });
     try {
-      return (await opening).bucket;
+      return (await this.opening).bucket;
     } catch (error) {
-      opening = undefined;
+      this.opening = undefined;
       throw error;
     }
-  };
-  return {
-    join: async (role, instance, shares, calls) => {
-      const member = new NatsMembership(bucket, role, instance, shares, calls, times, log, () => members.delete(member));
-      members.add(member);
-      member.start();
-      return member;
-    },
-    close: async () => {
-      await Promise.all([...members].map((member) => member.leave()));
-      const open = await opening?.catch(() => undefined);
-      await open?.bus.close();
-    },
-  };
-};
+  }
+}
+
+interface Lease { revision: number; renewedAt: number; wanted: boolean }
 
 class NatsMembership implements Membership {
   /** Share to the revision of its lease and when it was last renewed, by the monotonic clock. */
-  private readonly held = new Map<number, { revision: number; renewedAt: number; wanted: boolean }>();
-  private timer: NodeJS.Timeout | undefined;
-  private turning: Promise<void> = Promise.resolve();
+  private readonly held = new Map<number, Lease>();
   private left = false;
 
   constructor(
@@ -58,14 +100,9 @@ class NatsMembership implements Membership {
     private readonly instance: string,
     private readonly shares: number,
     private readonly calls: MembershipCalls,
-    private readonly times: LeaseTimes,
-    private readonly log: Logger,
-    private readonly gone: () => void,
+    private readonly ttlMs: number,
+    private readonly gone: () => Promise<void>,
   ) {}
-
-  start(): void {
-    this.turning = this.turn();
-  }
 
   async release(share: number): Promise<void> {
     if (!this.held.delete(share)) return;
@@ -75,58 +112,51 @@ class NatsMembership implements Membership {
   async leave(): Promise<void> {
     if (this.left) return;
     this.left = true;
-    clearTimeout(this.timer);
-    await this.turning;
+    await this.gone();
     await Promise.all([...this.held.keys()].map((share) => this.release(share)));
     await this.bucket().then((bucket) => bucket.remove(this.memberKey)).catch(() => undefined);
-    this.gone();
   }
 
-  private get memberKey(): string { return `${this.role}.member.${this.instance}`; }
-  private leaseKey(share: number): string { return `${this.role}.lease.${share}`; }
-
-  private async turn(): Promise<void> {
-    try {
-      await this.look(await this.bucket());
-    } catch (error) {
-      this.log.warn({ role: this.role, reason: messageOf(error) }, 'leases cannot be renewed, will retry');
-    }
+  dropExpired(): void {
     const now = performance.now();
-    for (const [share, lease] of this.held) {
-      if (now - lease.renewedAt > this.times.ttlMs) this.drop(share);
-    }
-    if (!this.left) this.timer = setTimeout(() => { this.turning = this.turn(); }, this.times.renewMs);
+    for (const [share, lease] of this.held) if (now - lease.renewedAt > this.ttlMs) this.drop(share);
   }
 
-  private async look(bucket: Bucket): Promise<void> {
+  async renew(bucket: Bucket): Promise<void> {
+    if (this.left) return;
     await bucket.put(this.memberKey, '');
-    for (const [share, lease] of [...this.held]) {
+    await Promise.all([...this.held].map(async ([share, lease]) => {
       const startedAt = performance.now();
       const revision = await bucket.update(this.leaseKey(share), this.instance, lease.revision);
       if (revision === undefined) this.drop(share);
-      else if (this.held.has(share)) Object.assign(lease, { revision, renewedAt: startedAt });
-    }
-    const all = await bucket.all();
-    const memberPrefix = `${this.role}.member.`;
-    const members = [...all.keys()].filter((key) => key.startsWith(memberPrefix)).sort();
+      else if (this.held.get(share) === lease) Object.assign(lease, { revision, renewedAt: startedAt });
+    }));
+  }
+
+  /** Takes what is free, up to its fair share, and says what another should have. */
+  async look(bucket: Bucket, values: Values): Promise<void> {
+    const prefix = `${this.role}.member.`;
+    const members = [...values.keys()].filter((key) => key.startsWith(prefix)).sort();
     const index = members.indexOf(this.memberKey);
     if (index < 0) return; // not seen yet: the next turn decides
     const fair = fairShare(this.shares, members.length, index);
     for (let share = 0; share < this.shares && this.held.size < fair && !this.left; share++) {
-      if (this.held.has(share) || all.has(this.leaseKey(share))) continue;
+      if (this.held.has(share) || values.has(this.leaseKey(share))) continue;
       const startedAt = performance.now();
       const revision = await bucket.create(this.leaseKey(share), this.instance);
       if (revision === undefined) continue;
       this.held.set(share, { revision, renewedAt: startedAt, wanted: false });
       this.calls.gained(share);
     }
-    const surplus = this.held.size - fair;
     const kept = [...this.held].filter(([, lease]) => !lease.wanted);
-    for (const [share, lease] of kept.slice(kept.length - Math.max(0, surplus - (this.held.size - kept.length)))) {
+    for (const [share, lease] of kept.slice(Math.min(kept.length, fair))) {
       lease.wanted = true;
       this.calls.wanted(share);
     }
   }
+
+  private get memberKey(): string { return `${this.role}.member.${this.instance}`; }
+  private leaseKey(share: number): string { return `${this.role}.lease.${share}`; }
 
   private drop(share: number): void {
     if (this.held.delete(share)) this.calls.lost(share);
