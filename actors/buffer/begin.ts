@@ -1,17 +1,18 @@
 /** How a buffer begins (F1, B4, B5, B10), stores its table, and purges METRICS (B11). */
 import type { Env } from '../../infra/actor/env.js';
 import type { Beginning } from '../../infra/actor/fold.js';
-import { readHistory } from '../../infra/actor/history-guard.js';
+import { type History, readHistory } from '../../infra/actor/history-guard.js';
 import type { Output } from '../../infra/actor/output.js';
 import type { Bus, LogStart } from '../../infra/bus/bus.js';
 import { segmentsStream } from '../../infra/bus/streams.js';
-import { HistoryError } from '../../infra/errors.js';
+import { FileMissingError, HistoryError, RetryableError } from '../../infra/errors.js';
 import { readPartStored, readRawStored, readTableStored } from '../../protocol/messages/readers.js';
 import type { TableStored } from '../../protocol/messages/table-stored.js';
 import { noChain } from '../../protocol/messages/segment-sealed.js';
 import { decodeHead } from '../../protocol/segment.js';
 import { createHash, randomBytes } from 'node:crypto';
 import type { BufferState } from '../buffer.js';
+import { readNamed } from '../scheduler/manifest.js';
 import { openSegment, type Place } from './open-segment.js';
 import { emptyTable, entryOf, forgetSilent, fromSnapshot, type SourceTable, take, toSnapshot } from './source-table.js';
 
@@ -21,8 +22,7 @@ const forgetAfterMs = 30 * 86_400_000;
 export const beginBuffer = async (env: Env, partition: number): Promise<Beginning<BufferState>> => {
   const history = await readHistory(env.bus, partition);
   const snapshot = history.table;
-  const table = snapshot === undefined ? emptyTable()
-    : fromSnapshot((await env.storage.read(snapshot.message.file.path)).toString('utf8'));
+  const table = snapshot === undefined ? emptyTable() : await readSnapshot(env, partition, snapshot);
   const last = history.segment;
   await replay(env, partition, table, (snapshot?.message.segments.sequence ?? 0) + 1, last?.sequence ?? 0);
   const place: Place = last?.head.metrics ?? { sequence: 0, received: 0, lines: -1 };
@@ -49,6 +49,20 @@ export const beginBuffer = async (env: Env, partition: number): Promise<Beginnin
     logs: { metrics: { stream: 'METRICS', filter: `metrics.${partition}.>`, start, held: 2_000 } },
     fences: { [`segment.sealed.${partition}`]: last?.sequence ?? 0, [`table.stored.${partition}`]: snapshot?.sequence ?? 0 },
   };
+};
+
+/** B5. @throws PromiseError when the file is not what was announced; RetryableError when a newer one took its place meanwhile */
+const readSnapshot = async (
+  env: Env, partition: number, { sequence, message }: NonNullable<History['table']>,
+): Promise<SourceTable> => {
+  try {
+    return fromSnapshot((await readNamed(env, message.file)).toString('utf8'));
+  } catch (error) {
+    if (!(error instanceof FileMissingError)) throw error;
+    const last = await env.bus.last('STORED', `table.stored.${partition}`);
+    if (last?.sequence === sequence) throw error;
+    throw new RetryableError(`${message.file.path} was replaced by a newer snapshot`, { cause: error });
+  }
 };
 
 /** B4: what SEGMENTS took since the snapshot, from the heads alone. */

@@ -1,3 +1,5 @@
+import { readFile, rm, writeFile } from 'node:fs/promises';
+import path from 'node:path';
 import { jetstreamManager } from '@nats-io/jetstream';
 import { connect, type NatsConnection, headers as newHeaders } from '@nats-io/transport-node';
 import t, { type Test } from 'tap';
@@ -378,6 +380,22 @@ t.test('B4, B5: a snapshot and the segments behind it make the table whole', asy
     0,
   );
   t.ok(reads <= 1);
+
+  const snapshot = path.join(system.data, last?.file.path ?? '');
+  const content = await readFile(snapshot);
+  await writeFile(snapshot, Buffer.from(content).fill('9', content.length - 20, content.length - 19));
+  await t.rejects(beginBuffer(env(bus), 0), { code: 'E_PROMISE' }, 'a snapshot that is not what was announced');
+  await rm(snapshot);
+  await t.rejects(beginBuffer(env(bus), 0), { code: 'E_FILE_MISSING' });
+  const announced = JSON.stringify({ ...last, offset: (last?.offset ?? 0) + 1 });
+  const replaced = busWith(bus, {
+    at: async (...given) => {
+      const found = await bus.at(...given);
+      await bus.publish('table.stored.0', announced); // by the owner before, whose old snapshots go then
+      return found;
+    },
+  });
+  await t.rejects(beginBuffer(env(replaced), 0), { code: 'E_RETRY' }, 'it was replaced meanwhile: begin again');
 });
 
 t.test(
