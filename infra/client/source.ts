@@ -62,11 +62,14 @@ export interface SourceCounts {
   turnedAway: number;
 }
 
+/** A reading's line. Bytes go as they are. */
+export type Line = string | Uint8Array;
+
 export interface Source {
   readonly subject: string;
   readonly agent: string;
-  /** One line, or several in one message, without line breaks of their own. Never waits; see `room`. */
-  add(lines: string | readonly string[]): void;
+  /** One line, or several in one message, without line breaks of their own, as text or UTF-8. Never waits; see `room`. */
+  add(lines: Line | readonly Line[]): void;
   /** Whether more can be added without anything having to go, and would be sent now. */
   readonly hasRoom: boolean;
   room(): Promise<void>;
@@ -90,10 +93,22 @@ const lookEveryMs = 250;
 const copiesAtOnceMax = 500;
 
 /** A final line break makes no line (B8): an empty last line needs one of its own. */
-const encodeLines = (lines: string | readonly string[]): Uint8Array => {
-  const text = typeof lines === 'string' ? lines : lines.join('\n');
+const encodeLines = (lines: readonly Line[]): Uint8Array => {
+  if (!lines.every((line) => typeof line === 'string')) return encodeBytes(lines);
+  const text = lines.length === 1 ? (lines[0] as string) : lines.join('\n');
   return Buffer.from(text === '' || text.endsWith('\n') ? `${text}\n` : text);
 };
+
+const lineFeed = Buffer.from('\n');
+
+const encodeBytes = (lines: readonly Line[]): Uint8Array => {
+  const pieces = lines.flatMap((line, i) => (i === 0 ? [Buffer.from(line)] : [lineFeed, Buffer.from(line)]));
+  if (pieces.at(-1)?.length === 0 || lines.length === 0) pieces.push(lineFeed);
+  return Buffer.concat(pieces);
+};
+
+/** A line without a line break of its own. */
+const textOf = (line: Line): string => (typeof line === 'string' ? line : Buffer.from(line).toString('utf8'));
 
 export const openSource = (options: SourceOptions): Source => new NatsSource(options);
 
@@ -155,8 +170,9 @@ class NatsSource implements Source, WindowListener {
     return this.kept.readings < this.keptReadingsMax && this.kept.bytes < this.keptBytesMax && !this.kept.hasUnsent;
   }
 
-  add(lines: string | readonly string[]): void {
-    const count = typeof lines === 'string' ? 1 : lines.length;
+  add(given: Line | readonly Line[]): void {
+    const lines = typeof given === 'string' || given instanceof Uint8Array ? [given] : given;
+    const count = lines.length;
     const n = this.nextN;
     this.nextN += count;
     const known = this.sealed.length === 0 ? 0 : this.countSealed(n, n + count);
@@ -185,7 +201,7 @@ class NatsSource implements Source, WindowListener {
 
   ask(n: number, line: string): void {
     if (!(n >= 1 && n < this.nextN)) throw new UsageError(`n ${n} was not given yet: the next one is ${this.nextN}`);
-    this.publish(n, this.encode(n, line));
+    this.publish(n, this.encode(n, [line]));
   }
 
   holds(n: number): boolean {
@@ -218,11 +234,9 @@ class NatsSource implements Source, WindowListener {
     else this.wake();
   }
 
-  private encode(n: number, lines: string | readonly string[]): Uint8Array {
+  private encode(n: number, lines: readonly Line[]): Uint8Array {
     if (this.options.identity !== 'lines') return encodeLines(lines);
-    const identify = (line: string, i: number): string =>
-      `${line.slice(0, -1)},"agent":${this.agentText},"n":${n + i}}`;
-    return encodeLines(typeof lines === 'string' ? identify(lines, 0) : lines.map(identify));
+    return encodeLines(lines.map((line, i) => `${textOf(line).slice(0, -1)},"agent":${this.agentText},"n":${n + i}}`));
   }
 
   private publish(n: number, body: Uint8Array): void {

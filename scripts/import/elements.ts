@@ -49,7 +49,7 @@ export class ElementSplitter {
   constructor(private readonly spread: boolean) {}
 
   /** The elements that end in this chunk, each as one line. */
-  *push(chunk: Buffer): Generator<string> {
+  *push(chunk: Buffer): Generator<Buffer> {
     this.#held = this.#held.length === 0 ? chunk : Buffer.concat([this.#held, chunk]);
     for (; this.#at < this.#held.length; this.#at++) {
       const line = this.#look(this.#held[this.#at] as number);
@@ -59,7 +59,7 @@ export class ElementSplitter {
   }
 
   /** What was still open. */
-  *end(): Generator<string> {
+  *end(): Generator<Buffer> {
     if (this.#start !== -1) yield elementLine(this.#held.subarray(this.#start));
     this.#start = -1;
   }
@@ -73,7 +73,7 @@ export class ElementSplitter {
   }
 
   /** Looks at one byte. @returns the element that ended with it or before it. */
-  #look(byte: number): string | undefined {
+  #look(byte: number): Buffer | undefined {
     if (this.#lost) return this.#skip(byte);
     if (this.#start === -1) return this.#begin(byte);
     if (this.#at - this.#start >= lineBytesMax) {
@@ -103,7 +103,7 @@ export class ElementSplitter {
   }
 
   /** Ends the element before `to`, and goes on there. */
-  #finish(to: number): string {
+  #finish(to: number): Buffer {
     const line = elementLine(this.#held.subarray(this.#start, to));
     this.#reset();
     this.#at = to - 1;
@@ -135,7 +135,7 @@ export class ElementSplitter {
     }
   }
 
-  #lineBreak(): string | undefined {
+  #lineBreak(): Buffer | undefined {
     if (!this.spread || this.#open.length === 0) return this.#finish(this.#at);
     this.#quote = 0; // no text goes over a line's end: the element is broken, and ends by its brackets
     return undefined;
@@ -148,12 +148,12 @@ export class ElementSplitter {
   }
 
   /** A number, a text, a word: no reading, but one element. */
-  #inWord(byte: number): string | undefined {
+  #inWord(byte: number): Buffer | undefined {
     const ends = byte === openObject || (this.#inList ? byte === comma || byte === closeList : byte === openList);
     return ends ? this.#finish(this.#at) : undefined;
   }
 
-  #inBrackets(byte: number): string | undefined {
+  #inBrackets(byte: number): Buffer | undefined {
     if (this.#closedAt === this.#at - 1 && isWord(byte)) {
       const begun = this.#objectBegunInText();
       if (begun !== undefined) return this.#finish(begun);

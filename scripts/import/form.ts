@@ -26,10 +26,10 @@ const isOriginals = (line: string): boolean => /^\s*\{\s*u?'/.test(line) || /^\s
 const startsSpread = (head: Buffer): boolean => {
   const splitter = new ElementSplitter(true);
   const [first] = splitter.push(head);
-  if (first === undefined || !isJsonObject(first)) return false;
+  if (first === undefined || !isJsonObject(first.toString('utf8'))) return false;
   // The same object, when line breaks end it, is broken.
   const [inLines] = new ElementSplitter(false).push(head);
-  return inLines !== first;
+  return inLines === undefined || !inLines.equals(first);
 };
 
 /** `isWhole`: the head is the whole file. */

@@ -5,7 +5,7 @@ import { OutOfReachError } from '../../infra/errors.js';
 import type { ReadingSealed } from '../../protocol/messages/reading-sealed.js';
 import { parseSubject } from '../../protocol/name-code.js';
 import { addRange, hasNumber, type Ranges } from '../../protocol/range.js';
-import { isRefusal, readLine } from '../../protocol/reading.js';
+import { isEmptyLine, isRefusal, readLine } from '../../protocol/reading.js';
 import { type Identity, identityIn, laneAgent, laneCount, laneOfAgent, laneSubjects } from './lanes.js';
 import { countRefusals, type RefusalCount } from './refusal-count.js';
 
@@ -21,7 +21,8 @@ export interface ImportCounts {
 }
 
 export interface ImportOptions {
-  lines: AsyncIterable<string>;
+  /** Without their line breaks; bytes, for a line that is no UTF-8 is to be refused as what it is. */
+  lines: AsyncIterable<Buffer>;
   /** sha256 of the file, in hex. */
   content: string;
   connection: NatsConnection;
@@ -48,7 +49,7 @@ const tooLong = 'longer than a message';
 const greetingN = 1;
 
 interface RecordedLine {
-  readonly text: string;
+  readonly bytes: Buffer;
   readonly identity: Identity | undefined;
   readonly isLong: boolean;
 }
@@ -66,7 +67,7 @@ interface Lane {
   lastRefusedTold: number;
 }
 
-const onlyWhitespace = /^[\t-\r ]*$/;
+const noLine = Buffer.alloc(0);
 
 export const importLines = async (options: ImportOptions): Promise<ImportCounts> => new Import(options).run();
 
@@ -96,7 +97,7 @@ class Import {
   async run(): Promise<ImportCounts> {
     try {
       for await (const line of this.options.lines) {
-        if (!onlyWhitespace.test(line)) await this.add(line.includes('\n') ? line.replaceAll('\n', ' ') : line);
+        if (!isEmptyLine(line)) await this.add(line);
       }
       for (const lane of this.openLanes()) await this.flush(lane);
       for (const lane of this.openLanes()) await this.finish(lane);
@@ -111,16 +112,16 @@ class Import {
     return this.lanes.filter((lane) => lane !== undefined);
   }
 
-  private async add(line: string): Promise<void> {
+  private async add(line: Buffer): Promise<void> {
     this.lines++;
-    const lineBytes = Buffer.byteLength(line);
+    const lineBytes = line.length;
     this.bytes += lineBytes + 1;
     const identity = identityIn(line);
     const lane = this.laneAt(identity === undefined ? this.turn++ % laneCount : laneOfAgent(identity.agent));
     if (lane.pending.length >= messageLinesMax || lane.pendingBytes + lineBytes > messageBytesMax)
       await this.flush(lane);
     const isLong = lineBytes > this.lineBytesMax;
-    lane.pending.push({ text: isLong ? '' : line, identity, isLong }); // an empty line's n is taken all the same
+    lane.pending.push({ bytes: isLong ? noLine : line, identity, isLong }); // an empty line's n is taken all the same
     lane.pendingBytes += isLong ? 1 : lineBytes + 1;
     if (this.lines % 1024 === 0) this.progress();
   }
@@ -175,7 +176,7 @@ class Import {
     if (lane.pending.length === 0) return;
     if (!lane.source.hasRoom) await this.patiently(lane.source.room());
     for (const line of lane.pending) this.judge(lane, lane.nextN++, line);
-    lane.source.add(lane.pending.map(({ text }) => text));
+    lane.source.add(lane.pending.map(({ bytes }) => bytes));
     lane.pending = [];
     lane.pendingBytes = 0;
   }
@@ -193,7 +194,7 @@ class Import {
   }
 
   /** What no acknowledgement will say: a line that does not go, and one with an identity of its own, which answers for it. */
-  private judge(lane: Lane, n: number, { text, identity, isLong }: RecordedLine): void {
+  private judge(lane: Lane, n: number, { bytes, identity, isLong }: RecordedLine): void {
     const isNew = !hasNumber(lane.before, n);
     if (isLong && isNew) this.refuseHere(tooLong);
     if (isLong || identity === undefined) return;
@@ -204,7 +205,7 @@ class Import {
       this.copies++;
       return;
     }
-    const read = readLine(Buffer.from(text), { subject: parseSubject(lane.source.subject), received: Date.now() });
+    const read = readLine(bytes, { subject: parseSubject(lane.source.subject), received: Date.now() });
     if (isRefusal(read)) this.refuseHere(read.reason);
   }
 

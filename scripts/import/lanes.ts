@@ -6,6 +6,7 @@
  * the same sources again.
  */
 
+import { isUtf8 } from 'node:buffer';
 import { partitionOf } from '../../protocol/name-code.js';
 import { isAgent, isReadingNumber } from '../../protocol/reading.js';
 
@@ -40,10 +41,11 @@ export interface Identity {
 }
 
 /** The identity that a line brings itself; it goes before the import's. */
-export const identityIn = (line: string): Identity | undefined => {
+export const identityIn = (line: Buffer): Identity | undefined => {
   if (!line.includes('agent') && !line.includes('\\u')) return undefined; // the usual line costs no parsing
   try {
-    const fields = JSON.parse(line) as Partial<Identity> | null;
+    if (!isUtf8(line)) return undefined; // it will be refused
+    const fields = JSON.parse(line.toString('utf8')) as Partial<Identity> | null;
     return isAgent(fields?.agent) && isReadingNumber(fields?.n) ? { agent: fields.agent, n: fields.n } : undefined;
   } catch {
     return undefined;

@@ -5,17 +5,20 @@ import { pythonToJson } from './python-text.js';
 /** A reading that is longer goes through cut, so that it is refused and not kept in memory. */
 export const lineBytesMax = 1024 * 1024;
 
-/** Text that is no JSON, whatever stands before it: so a line that was altered here cannot be accepted. */
-const altered = (text: string, why: string): string => `${text.replace(/[\r\n]+/g, ' ')} [${why}]`;
+const lineFeed = 10;
+const carriageReturn = 13;
+const space = 32;
 
-export const cutLine = (bytes: Buffer): string =>
-  altered(bytes.toString('utf8', 0, lineBytesMax), `cut at ${lineBytesMax} bytes`);
+/** On one line, byte for byte but for the line breaks. */
+const onOneLine = (bytes: Buffer): Buffer =>
+  bytes.includes(lineFeed) || bytes.includes(carriageReturn)
+    ? Buffer.from(bytes.map((byte) => (byte === lineFeed || byte === carriageReturn ? space : byte)))
+    : bytes;
 
-/** A line as it is. A string cannot hold what is not UTF-8, so such a line is marked, and refused. */
-export const plainLine = (bytes: Buffer): string => {
-  const text = bytes.toString('utf8');
-  return isUtf8(bytes) ? text : altered(text, 'not UTF-8');
-};
+/** Bytes that are no JSON, whatever stands before: so a line that was altered here cannot be accepted. */
+const altered = (bytes: Buffer, why: string): Buffer => Buffer.concat([onOneLine(bytes), Buffer.from(` [${why}]`)]);
+
+export const cutLine = (bytes: Buffer): Buffer => altered(bytes.subarray(0, lineBytesMax), `cut at ${lineBytesMax} bytes`);
 
 const isJson = (text: string): boolean => {
   try {
@@ -27,11 +30,11 @@ const isJson = (text: string): boolean => {
 };
 
 /** A piece between brackets: JSON as it is, Python's text as JSON, anything else as it is. */
-export const elementLine = (bytes: Buffer): string => {
-  if (!isUtf8(bytes)) return plainLine(bytes);
+export const elementLine = (bytes: Buffer): Buffer => {
+  if (!isUtf8(bytes)) return onOneLine(bytes);
   const text = bytes.toString('utf8').trimEnd();
-  if (isJson(text)) return text.replace(/[\r\n]+/g, ' '); // valid JSON has line breaks only between its tokens
+  if (isJson(text)) return onOneLine(Buffer.from(text)); // valid JSON has line breaks only between its tokens
   const json = pythonToJson(text);
-  if (json !== undefined) return json;
-  return /[\r\n]/.test(text) ? altered(text, 'not JSON') : text;
+  if (json !== undefined) return Buffer.from(json);
+  return /[\r\n]/.test(text) ? altered(Buffer.from(text), 'not JSON') : Buffer.from(text);
 };

@@ -9,21 +9,23 @@ import { createReadStream } from 'node:fs';
 import { FileMissingError, messageOf, OutOfReachError } from '../../infra/errors.js';
 import { ElementSplitter } from './elements.js';
 import { formOf, headBytes } from './form.js';
-import { cutLine, lineBytesMax, plainLine } from './recorded-line.js';
+import { isEmptyLine } from '../../protocol/reading.js';
+import { cutLine, lineBytesMax } from './recorded-line.js';
 
 const lineFeed = 10;
 const carriageReturn = 13;
 const chunkBytes = 64 * 1024;
 
 interface Splitter {
-  push(chunk: Buffer): Iterable<string>;
-  end(): Iterable<string>;
+  push(chunk: Buffer): Iterable<Buffer>;
+  end(): Iterable<Buffer>;
 }
 
-const lineOf = (bytes: Buffer): string | undefined => {
+/** As it is: what is wrong with its bytes the buffer will say. */
+const lineOf = (bytes: Buffer): Buffer | undefined => {
   const to = bytes.at(-1) === carriageReturn ? bytes.length - 1 : bytes.length;
-  const line = plainLine(bytes.subarray(0, to));
-  return line.trim() === '' ? undefined : line; // an empty line is nothing
+  const line = bytes.subarray(0, to);
+  return isEmptyLine(line) ? undefined : line; // an empty line is nothing
 };
 
 /** One line, one reading. */
@@ -32,7 +34,7 @@ class LineSplitter implements Splitter {
   #heldBytes = 0;
   #isCut = false;
 
-  *push(chunk: Buffer): Generator<string> {
+  *push(chunk: Buffer): Generator<Buffer> {
     let from = 0;
     for (let feed = chunk.indexOf(lineFeed); feed !== -1; feed = chunk.indexOf(lineFeed, from)) {
       yield* this.#hold(chunk.subarray(from, feed));
@@ -42,7 +44,7 @@ class LineSplitter implements Splitter {
     yield* this.#hold(chunk.subarray(from));
   }
 
-  *#hold(bytes: Buffer): Generator<string> {
+  *#hold(bytes: Buffer): Generator<Buffer> {
     if (this.#isCut) return;
     this.#held.push(bytes);
     this.#heldBytes += bytes.length;
@@ -52,7 +54,7 @@ class LineSplitter implements Splitter {
     this.#isCut = true;
   }
 
-  *end(): Generator<string> {
+  *end(): Generator<Buffer> {
     if (!this.#isCut) {
       const line = lineOf(this.#held.length === 1 ? (this.#held[0] as Buffer) : Buffer.concat(this.#held));
       if (line !== undefined) yield line;
@@ -69,7 +71,7 @@ const splitterFor = (head: Buffer, isWhole: boolean): Splitter => {
 };
 
 /** The same for bytes from anywhere. */
-export async function* splitRecorded(chunks: AsyncIterable<Buffer>): AsyncGenerator<string> {
+export async function* splitRecorded(chunks: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
   let head: Buffer[] = [];
   let bytes = 0;
   let splitter: Splitter | undefined;
@@ -108,4 +110,4 @@ async function* readFile(path: string): AsyncGenerator<Buffer> {
  * The readings of a file, one line each, in order.
  * @throws FileMissingError, OutOfReachError
  */
-export const readRecorded = (path: string): AsyncGenerator<string> => splitRecorded(readFile(path));
+export const readRecorded = (path: string): AsyncGenerator<Buffer> => splitRecorded(readFile(path));

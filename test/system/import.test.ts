@@ -30,7 +30,7 @@ t.test('B2: an import into the real system counts each reading once, however oft
   const run = () =>
     importLines({
       lines: (async function* () {
-        yield* lines;
+        yield* lines.map((line) => Buffer.from(line));
       })(),
       content,
       connection,

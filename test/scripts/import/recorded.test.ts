@@ -10,11 +10,14 @@ async function* chunksOf(bytes: Buffer, size: number): AsyncGenerator<Buffer> {
   for (let i = 0; i < bytes.length; i += size) yield bytes.subarray(i, i + size);
 }
 
-const split = async (content: string | Buffer, size = 65_536): Promise<string[]> => {
-  const lines: string[] = [];
+const splitBytes = async (content: string | Buffer, size = 65_536): Promise<Buffer[]> => {
+  const lines: Buffer[] = [];
   for await (const line of splitRecorded(chunksOf(Buffer.from(content), size))) lines.push(line);
   return lines;
 };
+
+const split = async (content: string | Buffer, size?: number): Promise<string[]> =>
+  (await splitBytes(content, size)).map(String);
 
 const parse = (line: string): unknown => {
   try {
@@ -189,13 +192,15 @@ t.test('what is not UTF-8 is refused, not mended', async (t) => {
     );
   const line = JSON.stringify(good);
   for (const file of [`${line}\n{}\n{}\n`, `[${line}]`, `${line}${line}`, python(good)]) {
-    const [first = ''] = await split(wrong(file));
-    const outcome = readLine(Buffer.from(first), {
+    const [first] = await splitBytes(wrong(file));
+    const outcome = readLine(first as Buffer, {
       subject: { kind: 'gateway', nameCode: 'gw' },
       received: Date.now(),
     });
-    t.ok(isRefusal(outcome), file);
+    t.equal(isRefusal(outcome) && outcome.reason, 'not UTF-8', file);
   }
+  t.strictSame(await splitBytes(wrong('#\r\n#\n')), [Buffer.of(0xff), Buffer.of(0xff)], 'byte for byte');
+  t.strictSame(await split('\u00a0\n \t\n'), ['\u00a0'], 'only ASCII whitespace makes an empty line, as it does for the buffer');
 });
 
 t.test('an altered line is refused even where it would be right without what was cut off', async (t) => {
@@ -265,7 +270,7 @@ t.test('a file is read from disk, and a missing one is said to be missing', asyn
   await writeFile(file, Array.from({ length: 20_000 }, (_, i) => `{"i":${i}}\n`).join(''));
   let next = 0;
   let wrong = 0;
-  for await (const line of readRecorded(file)) if (line !== `{"i":${next++}}`) wrong += 1;
+  for await (const line of readRecorded(file)) if (line.toString() !== `{"i":${next++}}`) wrong += 1;
   t.equal(wrong, 0);
   t.equal(next, 20_000);
   await t.rejects(readRecorded(join(t.testdir(), 'none')).next(), { code: 'E_FILE_MISSING' });
