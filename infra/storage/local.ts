@@ -30,6 +30,7 @@ import {
   TidemarkError,
 } from '../errors.js';
 import { chunkBytes, codeOf, hashFile, makeWorkFolder, syncFile, writeSynced } from './disk.js';
+import { claimFormat } from './format.js';
 import { checkPath } from './paths.js';
 import type { Storage, StoredFile } from './storage.js';
 
@@ -270,12 +271,22 @@ export class LocalStorage implements Storage {
   }
 }
 
-/** Opens a local folder as storage; made if it is not there. */
+/**
+ * Opens a local folder as storage; made if it is not there.
+ * @throws SettingsError when its data is of a newer format
+ */
 export const openLocalStorage = async (root: string): Promise<LocalStorage> => {
   const folder = resolve(root);
   try {
     await mkdir(folder, { recursive: true });
-    return new LocalStorage(folder, await makeWorkFolder(folder));
+    const storage = new LocalStorage(folder, await makeWorkFolder(folder));
+    try {
+      await claimFormat(storage, folder);
+    } catch (error) {
+      await storage.close();
+      throw error;
+    }
+    return storage;
   } catch (error) {
     throw inOurWords(error, 'open the data folder', folder);
   }

@@ -11,9 +11,10 @@ import { fileURLToPath } from 'node:url';
 import { inspectServer } from '../../infra/bus/nats-inspect.js';
 import { type NatsServer, startNatsServer } from '../../infra/bus/nats-server.js';
 import { ensureStreams } from '../../infra/bus/streams.js';
-import type { Settings } from '../../infra/config.js';
+import { type Settings, settingsTable } from '../../infra/config.js';
 import { exitCodes } from '../../infra/errors.js';
 import { createLog, type Log } from '../../infra/log.js';
+import { openLocalStorage } from '../../infra/storage/local.js';
 import type { RunnableActor } from '../run-actors.js';
 import { startAgents } from './agents.js';
 import { lockData } from './data-lock.js';
@@ -84,22 +85,37 @@ const logFileOf = (data: string): string | undefined => {
   return file;
 };
 
-const greet = (settings: Settings, server: NatsServer | undefined, services: string[], logFile: string | undefined): string => {
-  const own = server === undefined ? '' : ` (nats-server ${server.version}${server.takenOn ? ', ran already' : ''}), monitoring ${server.monitoringUrl}`;
-  const again = server === undefined ? '' : `\n            that server alone again: nats-server -c ${server.configuration}`;
+const greet = (
+  settings: Settings,
+  server: NatsServer | undefined,
+  services: string[],
+  logFile: string | undefined,
+): string => {
+  const own =
+    server === undefined
+      ? ''
+      : ` (nats-server ${server.version}${server.takenOn ? ', ran already' : ''}), monitoring ${server.monitoringUrl}`;
+  const again =
+    server === undefined ? '' : `\n            that server alone again: nats-server -c ${server.configuration}`;
+  const which = settings.data === path.resolve(settingsTable.data.default ?? '') ? '' : ` --data ${settings.data}`;
   return [
     'Tidemark runs.',
     `  data      ${settings.data}${logFile === undefined ? '' : `, logs in ${logFile}`}`,
     `  server    ${settings.nats}${own}${again}`,
     `  measured  ${services.join(', ')}: each second`,
-    '  try next  npx tidemark query --from now-10m --to now',
-    '            npx tidemark status        npx tidemark verify',
+    `  try next  npx tidemark query --from now-10m --to now${which}`,
+    `            npx tidemark watch${which}`,
+    `            npx tidemark status${which}`,
+    `            npx tidemark verify${which}`,
     '  stop      Ctrl-C; the next start goes on with the same data',
     '',
   ].join('\n');
 };
 
-const runServer = async (settings: Settings, log: Log): Promise<{ kept: Kept<NatsServer> | undefined; nats: string }> => {
+const runServer = async (
+  settings: Settings,
+  log: Log,
+): Promise<{ kept: Kept<NatsServer> | undefined; nats: string }> => {
   if (settings.nats !== undefined) {
     const { url, version, unproven } = await inspectServer(settings.nats, settings.natsHttpPort);
     if (unproven !== undefined) process.stderr.write(`durability unproven: ${unproven}\n`);
@@ -109,16 +125,23 @@ const runServer = async (settings: Settings, log: Log): Promise<{ kept: Kept<Nat
   const { data, natsPort, natsHttpPort, natsServer } = settings;
   const tell = (line: string) => void process.stderr.write(`${line}\n`);
   let first: NatsServer | undefined; // what is brought back has to have the port that the others know
-  const launch = () => startNatsServer({
-    data, program: natsServer, tell,
-    port: first === undefined ? natsPort : Number(new URL(first.url).port),
-    httpPort: first === undefined ? natsHttpPort : Number(new URL(first.monitoringUrl).port),
-  });
-  const kept = await keep('nats-server', async () => {
-    const server = await launch();
-    first ??= server;
-    return server;
-  }, { log });
+  const launch = () =>
+    startNatsServer({
+      data,
+      program: natsServer,
+      tell,
+      port: first === undefined ? natsPort : Number(new URL(first.url).port),
+      httpPort: first === undefined ? natsHttpPort : Number(new URL(first.monitoringUrl).port),
+    });
+  const kept = await keep(
+    'nats-server',
+    async () => {
+      const server = await launch();
+      first ??= server;
+      return server;
+    },
+    { log },
+  );
   return { kept, nats: kept.current.url };
 };
 
@@ -131,6 +154,7 @@ export const runSystem = async ({ settings: given, signal, program, everyMs }: S
   };
   try {
     stops.push(lockData(given.data));
+    await (await openLocalStorage(given.data)).close(); // a newer format is refused before anything runs on it
     const logFile = logFileOf(given.data);
     const log = createLog({ ...given, file: logFile });
     const { kept: server, nats } = await runServer(given, log);
@@ -139,7 +163,9 @@ export const runSystem = async ({ settings: given, signal, program, everyMs }: S
     await ensureStreams(settings);
     const children: Kept<ActorProcess>[] = [];
     const isFinal = (one: ActorProcess) => finalCodes.includes(one.exitCode());
-    stops.push(async () => { for (const child of children) await child.stop(); });
+    stops.push(async () => {
+      for (const child of children) await child.stop();
+    });
     for (const { name, actors } of processLayout) {
       const child = await keep(name, () => launchActors({ actors, settings }, logFile), { log, isFinal });
       children.push(child);
@@ -147,7 +173,14 @@ export const runSystem = async ({ settings: given, signal, program, everyMs }: S
     }
     process.once('exit', endNow);
     const ownPids = () => pids.map((pid) => pid());
-    const agents = await startAgents({ settings, natsPid: server && (() => server.current.pid), ownPids, program, everyMs, log });
+    const agents = await startAgents({
+      settings,
+      natsPid: server && (() => server.current.pid),
+      ownPids,
+      program,
+      everyMs,
+      log,
+    });
     stops.push(agents.stop);
     process.stdout.write(`${greet(settings, server?.current, agents.services, logFile)}\n`);
     const shown = showRows();
