@@ -128,20 +128,20 @@ const GiB = 2 ** 30;
 export const settingsTable = {
   data: setting('data', filePath('DIR'), './data', 'folder of this system: the server\'s store, raw files, views'),
   nats: optional('nats', address('URL', /^(?:(?:nats|tls):\/\/)?[^\s/]+$/, 'an address such as nats://127.0.0.1:4222'),
-    'join this NATS server; without it `start` runs one of its own'),
+    'NATS server to join (default: the one that `start` runs on the data folder)'),
   natsCreds: optional('nats-creds', filePath('FILE'), 'credentials file for that server'),
   natsCa: optional('nats-ca', filePath('FILE'), 'certificate (PEM) of the authority that signed that server\'s'),
   natsServer: optional('nats-server', filePath('FILE'), 'nats-server program to run; without it one is found or installed'),
   natsPort: setting('nats-port', port(1), '4222', 'port of the server that `start` runs'),
   natsHttpPort: setting('nats-http-port', port(1), '8222', 'monitoring port of that server'),
-  httpPort: setting('http-port', port(0), '8080', 'port of the pages; 0: a free one'),
-  opsPort: setting('ops-port', port(0), '0', 'port of health and metrics; 0: a free one, shown in `status`'),
+  httpPort: setting('http-port', port(0), '8080', 'port of the pages (they come in a later version)'),
+  opsPort: setting('ops-port', port(0), '0', 'port of health and metrics (they come in a later version)'),
   partitions: setting('partitions', whole(1, 64), '4', 'independent logs; fixed when the data is made'),
   instances: setting('instances', whole(1, 64), '1', 'how many of each actor to run'),
   storage: setting('storage', address('local|URL', /^(?:local|hdfs:\/\/\S+)$/, 'local or an address such as hdfs://namenode:9870/tidemark'),
-    'local', 'where files live: the data folder, or HDFS'),
+    'local', 'where files live: the data folder (HDFS comes in a later version)'),
   coordinator: setting('coordinator', address('nats|URL', /^(?:nats|zookeeper:\/\/\S+)$/, 'nats or an address such as zookeeper://host:2181'),
-    'nats', 'who keeps the leases'),
+    'nats', 'who keeps the leases: NATS (ZooKeeper comes in a later version)'),
   bufferCapacity: setting('buffer-capacity', whole(1, 10_000), '50', 'records after which a buffer is sealed'),
   sealAfterMs: setting('seal-after', duration(1, 60_000), '100ms', 'time after which a buffer is sealed anyway'),
   snapshotEveryMs: setting('snapshot-every', duration(100, dayMs), '60s', 'how often a buffer stores its table of sources'),
@@ -216,6 +216,11 @@ const checkTogether = (settings: Settings, origins: Origins): void => {
         `are both ${settings[name]}: give one of them another port`);
     }
     ports.set(settings[name], name);
+  }
+  for (const [name, only] of [['storage', 'local'], ['coordinator', 'nats']] as const) {
+    if (settings[name] !== only) {
+      throw new SettingsError(`${name} ${settings[name]} (${origins[name]}) comes in a later version: this one has ${only} alone`);
+    }
   }
   if (settings.partEveryMs > settings.batchEveryMs) {
     throw new SettingsError(`part-every (${origins.partEveryMs}) is longer than batch-every (${origins.batchEveryMs}): ` +

@@ -17,27 +17,50 @@ import { register as verify } from './commands/verify.js';
 import { register as watch } from './commands/watch.js';
 
 /** In the order in which help shows them. */
-const commands: readonly RegisterCommand[] = [start, agent, importing, demo, query, watch, verify, batch, rebuild, status, topology, config];
+const commands: readonly RegisterCommand[] = [
+  start,
+  agent,
+  importing,
+  demo,
+  query,
+  watch,
+  verify,
+  batch,
+  rebuild,
+  status,
+  topology,
+  config,
+];
 
 export const createProgram = (): Command => {
   const program = new Command('tidemark')
-    .description('Service health that answers for its numbers: every acknowledged reading is in every answer exactly once.')
+    .description(
+      'Service health that answers for its numbers: every acknowledged reading is in every answer exactly once.',
+    )
     .version(packageVersion(), '--version', 'print the version')
     .helpOption('-h, --help', 'print help')
     .helpCommand('help [command]', 'print help for a command')
     .showHelpAfterError('(add --help for what there is)')
     .exitOverride()
-    .addHelpText('after', [
-      '',
-      'Examples:',
-      '  $ tidemark start                                a whole system on this machine',
-      '  $ tidemark query --from now-10m --to now        rows of the last ten minutes',
-      '  $ tidemark verify                               count everything again, and compare',
-      '',
-      'Results go to stdout, progress and logs to stderr.',
-      'Exit codes: 0 ok, 1 failed, 2 usage, 3 settings, 4 something needed is out of reach, 5 a promise is broken.',
-    ].join('\n'));
+    .addHelpText(
+      'after',
+      [
+        '',
+        'Examples:',
+        '  $ tidemark start                                a whole system on this machine',
+        '  $ tidemark query --from now-10m --to now        rows of the last ten minutes',
+        '  $ tidemark verify                               count everything again, and compare',
+        '',
+        'Results go to stdout, progress and logs to stderr.',
+        'Exit codes: 0 ok, 1 failed, 2 usage, 3 settings, 4 something needed is out of reach, 5 a promise is broken.',
+      ].join('\n'),
+    );
   for (const register of commands) register(program);
+  for (const { options } of program.commands) {
+    for (const option of options) {
+      if (typeof option.defaultValue === 'string') option.defaultValueDescription = option.defaultValue; // without quotes, as it is typed
+    }
+  }
   return program;
 };
 

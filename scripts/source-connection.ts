@@ -1,14 +1,9 @@
-/** The connection of a command that publishes readings: where its settings say that the system is. */
+/** The connection of a command that publishes readings. */
 import type { NatsConnection } from '@nats-io/transport-node';
 import type { Command } from 'commander';
 import { connectSource } from '../infra/client/connect.js';
-import { settingsOf } from './settings-options.js';
+import { systemOf } from './running-system.js';
 
 /** @throws OutOfReachError, SettingsError */
-export const connectSourceOf = (command: Command): Promise<NatsConnection> => {
-  const { settings } = settingsOf(command);
-  return connectSource(
-    { ...settings, nats: settings.nats ?? `nats://127.0.0.1:${settings.natsPort}` },
-    `tidemark ${command.name()}`,
-  );
-};
+export const connectSourceOf = async (command: Command): Promise<NatsConnection> =>
+  connectSource(await systemOf(command), `tidemark ${command.name()}`);

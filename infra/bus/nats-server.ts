@@ -84,15 +84,21 @@ const sameFolder = (a: string, b: string): boolean => {
 const url = (port: number): string => `nats://127.0.0.1:${port}`;
 const httpUrl = (port: number): string => `http://127.0.0.1:${port}`;
 
+/** Whether a server was ever started on this data, running or not. */
+export const hasOwnServer = (data: string): boolean => existsSync(filesOf(data).configuration);
+
 /** The server that runs on this data's store, if one does: its configuration tells its ports, its monitoring its store. */
-export const findRunning = async (data: string): Promise<{ port: number; httpPort: number; pid: number; version: string } | undefined> => {
+export const findRunning = async (
+  data: string,
+  timeoutMs = 2000,
+): Promise<{ port: number; httpPort: number; pid: number; version: string } | undefined> => {
   const { configuration, pidFile, store } = filesOf(data);
   const written = readIfThere(configuration);
   const port = written && numberIn(written, 'port');
   const httpPort = written && numberIn(written, 'http_port');
   const pid = Number(readIfThere(pidFile) ?? Number.NaN);
   if (!port || !httpPort || !Number.isInteger(pid) || !isAlive(pid)) return undefined;
-  const seen = await monitoringOf(httpUrl(httpPort)).catch(() => undefined);
+  const seen = await monitoringOf(httpUrl(httpPort), timeoutMs).catch(() => undefined);
   if (seen === undefined || seen.port !== port || !sameFolder(seen.storeFolder ?? '', path.join(store, 'jetstream'))) return undefined;
   return { port, httpPort, pid, version: seen.version };
 };

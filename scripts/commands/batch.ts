@@ -6,7 +6,8 @@ import { PromiseError } from '../../infra/errors.js';
 import type { ViewProved } from '../../protocol/messages/batch.js';
 import { askBatch, type BatchKind } from '../ask-batch.js';
 import type { RegisterCommand } from '../command.js';
-import { addSettings, connectionSettings, settingsOf } from '../settings-options.js';
+import { systemOf } from '../running-system.js';
+import { addSettings, connectionSettings } from '../settings-options.js';
 
 interface Options {
   json?: boolean;
@@ -44,10 +45,8 @@ export const addBatchCommand = (program: Command, kind: BatchKind, description: 
       ].join('\n'),
     )
     .action(async (options: Options) => {
-      const { settings } = settingsOf(command);
       const waitMs = parseDuration(options.wait);
-      const nats = settings.nats ?? `nats://127.0.0.1:${settings.natsPort}`;
-      const bus = await openBus({ ...settings, nats }, `tidemark ${kind}`);
+      const bus = await openBus(await systemOf(command), `tidemark ${kind}`);
       const startedAt = performance.now();
       try {
         const tell = (batch: string): boolean => process.stderr.write(`batch ${batch} has begun\n`);
@@ -68,6 +67,6 @@ export const register: RegisterCommand = (program) =>
   addBatchCommand(
     program,
     'batch',
-    'make the batch view anew now, from what is new; ends when it is proved',
+    'makes the batch view anew now, from what is new; ends when it is proved',
     'tidemark batch',
   );

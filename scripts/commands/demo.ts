@@ -131,7 +131,7 @@ const publishLive = async (streams: readonly Stream[], seed: number, rate: numbe
 export const register: RegisterCommand = (program) => {
   const command = program
     .command('demo')
-    .description('publishes made-up readings: history at once, then live')
+    .description('publishes made-up readings to a running system: history at once, then live')
     .option('--services <N>', 'how many services', '4')
     .option('--days <N>', `days of history, a reading each ${historyEveryMs / 1000} s; 0: none`, '7')
     .option('--rate <N>', 'after that, so many readings a second until Ctrl-C')

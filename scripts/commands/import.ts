@@ -1,4 +1,4 @@
-/** `tidemark import`: publishes recorded readings, and ends when all of them are sealed. */
+/** `tidemark import`: publishes recorded readings to a running system, and ends when all of them are sealed. */
 import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import { stat } from 'node:fs/promises';
@@ -49,7 +49,9 @@ const formatCounts = ({ taken, refused, known, sealed }: ImportCounts): string =
 export const register: RegisterCommand = (program) => {
   const command = program
     .command('import')
-    .description('publishes recorded readings, and ends when all are sealed; run again, it goes on where it was')
+    .description(
+      'publishes recorded readings to a running system, and ends when all are sealed; run again, it goes on where it was',
+    )
     .argument('<file...>', "readings: one JSON object a line, a JSON list, or the original's files")
     .option('--patience <TIME>', 'end with exit code 4 when nothing was acknowledged for this long', '60s')
     .option('--json', 'what became of the readings, as JSON');

@@ -18,7 +18,7 @@ type Format = (typeof formats)[number];
 interface Options {
   from: string;
   to: string;
-  service: string[];
+  service?: string[];
   step: string;
   zone?: string;
   format: string;
@@ -36,16 +36,17 @@ const oneOf = <T extends string>(name: string, text: string, choices: readonly T
 
 /** What is wrong is said before anybody is asked. @throws UsageError */
 const toQuery = (options: Options): QueryOptions => {
+  const services = options.service ?? [];
   const query: QueryOptions = {
     from: options.from,
     to: options.to,
-    services: options.service,
+    services,
     step: oneOf<Step>('step', options.step, steps),
     waitMs: parseDuration(options.wait),
     ...(options.zone === undefined ? {} : { zone: options.zone }),
     ...(options.after === undefined ? {} : { after: parsePosition(options.after) }),
   };
-  readQuestion({ ...query, services: options.service, after: [...(query.after ?? [])] }, Date.now());
+  readQuestion({ ...query, services, after: [...(query.after ?? [])] }, Date.now());
   return query;
 };
 
@@ -81,14 +82,13 @@ export const register: RegisterCommand = (program) => {
     .command('query')
     .description('rows of a range of time (from <= minute < to), with the terms of the answer')
     .requiredOption('--from <TIME>', '2026-11-23T10:15:00Z, a date, seconds or milliseconds, now, now-6h')
-    .requiredOption('--to <TIME>', 'the same')
+    .requiredOption('--to <TIME>', 'the same; this minute is not in it any more')
     .option(
       '--service <NAME>',
       'this service; may be given several times (default: every service)',
-      (name: string, before: string[]) => [...before, name],
-      [],
+      (name: string, before: string[] = []) => [...before, name],
     )
-    .option('--step <STEP>', `one row for each ${steps.join(', ')}`, 'minute')
+    .option('--step <STEP>', `one row for each ${steps.join(', ')} (range: one for all of it)`, 'minute')
     .option('--zone <ZONE>', 'IANA time zone in which hours and days begin (default: UTC)')
     .option('--format <FORMAT>', formats.join(', '), 'table')
     .option('--json', 'the same as --format json')
@@ -100,8 +100,9 @@ export const register: RegisterCommand = (program) => {
       'after',
       '\nExamples:\n' +
         '  $ tidemark query --from now-10m --to now\n' +
-        '  $ tidemark query --from 2026-11-01 --to 2026-12-01 --step day --zone Europe/Berlin --service web --format csv\n\n' +
-        'cpu, ram and disk are totals over msg_num messages. Exit code 4: nobody answers, or --after was not reached in time.',
+        '  $ tidemark query --from 2026-11-01 --to 2026-12-01 --step day --zone Europe/Berlin --service web --format csv\n' +
+        '  $ tidemark query --from now-1d --to now --format parquet --output day.parquet\n\n' +
+        'cpu, ram and disk are totals over msg_num readings: divide for the mean. Exit code 4: nobody answers, or --after was not reached in time.',
     )
     .action(async (options: Options) => {
       const format: Format = options.json === true ? 'json' : oneOf('format', options.format, formats);

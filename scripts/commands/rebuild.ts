@@ -6,6 +6,6 @@ export const register: RegisterCommand = (program) =>
   addBatchCommand(
     program,
     'rebuild',
-    'make the batch view anew from all raw data; ends when it is proved',
+    'makes the batch view anew from all raw data, now; ends when it is proved',
     'tidemark rebuild --wait 2h',
   );

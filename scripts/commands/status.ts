@@ -1,8 +1,9 @@
 /** `tidemark status`: who runs what, lag, fill, refused, missing, proofs; what is wrong comes first. */
 import type { Bus } from '../../infra/bus/bus.js';
-import type { Settings } from '../../infra/config.js';
+import type { Origins, Settings } from '../../infra/config.js';
 import { OutOfReachError } from '../../infra/errors.js';
 import type { RegisterCommand } from '../command.js';
+import { findSystem } from '../running-system.js';
 import { addSettings, connectionSettings, settingsOf } from '../settings-options.js';
 import { formatStatus } from '../status/format.js';
 import { openInTime, readStatus, type Status } from '../status/status.js';
@@ -18,11 +19,10 @@ const closeMsMax = 100;
 const asError = (error: unknown): Error => (error instanceof Error ? error : new OutOfReachError(String(error)));
 
 /** Once: a connection, the status, and no waiting for its end. */
-const readOnce = async (settings: Settings): Promise<Status> => {
-  const nats = settings.nats ?? `nats://127.0.0.1:${settings.natsPort}`;
-  const bus: Bus | Error = await openInTime({ ...settings, nats }).catch(asError);
+const readOnce = async (given: { settings: Settings; origins: Origins }): Promise<Status> => {
+  const bus: Bus | Error = await findSystem(given).then(openInTime).catch(asError);
   try {
-    return await readStatus(bus, settings);
+    return await readStatus(bus, given.settings);
   } finally {
     if (!(bus instanceof Error)) await Promise.race([bus.close(), pause(closeMsMax)]);
   }
@@ -38,9 +38,9 @@ const write = (status: Status, json: boolean | undefined): void => {
 };
 
 /** Until somebody ends it. */
-const watch = async (settings: Settings, json: boolean | undefined): Promise<never> => {
+const watch = async (given: { settings: Settings; origins: Origins }, json: boolean | undefined): Promise<never> => {
   for (;;) {
-    const status = await readOnce(settings);
+    const status = await readOnce(given);
     if (json !== true) process.stdout.write(process.stdout.isTTY ? '\u001b[H\u001b[2J' : '\n');
     write(status, json);
     await pause(watchEveryMs);
@@ -62,9 +62,9 @@ export const register: RegisterCommand = (program) => {
         'It answers within two seconds whatever state the system is in. Exit code 4: the NATS server does not answer.',
     )
     .action(async (options: Options) => {
-      const { settings } = settingsOf(command);
-      if (options.watch === true) await watch(settings, options.json);
-      const status = await readOnce(settings);
+      const given = settingsOf(command);
+      if (options.watch === true) await watch(given, options.json);
+      const status = await readOnce(given);
       write(status, options.json);
       if (status.streams === null) throw new OutOfReachError(`status is not whole: ${status.unread.join('; ')}`);
     });

@@ -6,7 +6,8 @@ import { openDuckdb } from '../../infra/sql/duckdb.js';
 import { openLocalStorage } from '../../infra/storage/local.js';
 import type { RegisterCommand } from '../command.js';
 import { openProgress, type Progress } from '../progress.js';
-import { addSettings, connectionSettings, settingsOf } from '../settings-options.js';
+import { systemOf } from '../running-system.js';
+import { addSettings, connectionSettings } from '../settings-options.js';
 import { columns } from '../table.js';
 import { type VerifyProgress, type VerifyReport, verifySystem } from '../verify/verify.js';
 
@@ -55,7 +56,7 @@ const showProgress = (): { show: VerifyProgress; end: () => void } => {
 export const register: RegisterCommand = (program) => {
   const command = program
     .command('verify')
-    .description('count everything again from the raw data, and compare with the view')
+    .description('counts everything again from the raw data, and compares with the view')
     .option('--json', 'the report as JSON');
   addSettings(command, [...connectionSettings, 'memoryMiB'])
     .addHelpText(
@@ -64,11 +65,8 @@ export const register: RegisterCommand = (program) => {
         'It may run at any time. Exit code 5: something differs, and the report says what and where; 4: nobody answers.',
     )
     .action(async (options: { json?: boolean }) => {
-      const { settings } = settingsOf(command);
-      const bus = await openBus(
-        { ...settings, nats: settings.nats ?? `nats://127.0.0.1:${settings.natsPort}` },
-        'tidemark verify',
-      );
+      const settings = await systemOf(command);
+      const bus = await openBus(settings, 'tidemark verify');
       const progress = showProgress();
       let report: VerifyReport;
       try {

@@ -5,7 +5,7 @@ import { connectClient } from '../running-system.js';
 import { addSettings, connectionSettings } from '../settings-options.js';
 
 interface Options {
-  service: string[];
+  service?: string[];
   since?: string;
 }
 
@@ -16,8 +16,7 @@ export const register: RegisterCommand = (program) => {
     .option(
       '--service <NAME>',
       'this service; may be given several times (default: every service)',
-      (name: string, before: string[]) => [...before, name],
-      [],
+      (name: string, before: string[] = []) => [...before, name],
     )
     .option('--since <POSITION>', 'go on from this position, as an answer or a line gave it');
   addSettings(command, connectionSettings)
@@ -29,7 +28,10 @@ export const register: RegisterCommand = (program) => {
     .action(async (options: Options) => {
       const since = options.since === undefined ? undefined : parsePosition(options.since);
       const client = await connectClient(command);
-      const subscription = client.subscribe({ services: options.service, ...(since === undefined ? {} : { since }) });
+      const subscription = client.subscribe({
+        services: options.service ?? [],
+        ...(since === undefined ? {} : { since }),
+      });
       const stop = (): void => {
         void subscription.close();
       };
