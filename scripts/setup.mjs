@@ -117,7 +117,7 @@ if (purpose === 'start') {
   become([path.join(top, 'node_modules/tap/dist/esm/run.mjs'), ...words]);
 } else if (purpose === 'bench') {
   await findServer();
-  become([path.join(dist, 'scripts/bench/bench.js'), ...words]);
+  become([path.join(dist, 'scripts/bench/main.js'), ...words]);
 } else if (purpose === undefined) {
   await findServer();
 }
