@@ -1,5 +1,6 @@
 /** The buffer's pure step, without a server: what it says about any messages, whole or cut anywhere. */
 import fc from 'fast-check';
+import { Subject, VirtualTimeScheduler } from 'rxjs';
 import t from 'tap';
 import { openSegment } from '../../../actors/buffer/open-segment.js';
 import { emptyTable, entryOf, type SourceTable, take } from '../../../actors/buffer/source-table.js';
@@ -30,7 +31,9 @@ const newState = (): BufferState => ({
   skip: undefined,
   copied: new Set(),
   segmentSequence: 0,
-  snapshotOffset: 0, snapshotSequence: 0, sealedAt: [],
+  snapshotOffset: 0,
+  snapshotSequence: 0,
+  sealedAt: [],
   writer: 'w',
   counts: { records: 0, segments: 0, refused: 0, copies: 0, notTaken: 0 },
 });
@@ -128,6 +131,34 @@ t.test('a buffer is sealed at its capacity, and what came together goes out toge
     [],
     'never while empty',
   );
+  t.end();
+});
+
+t.test("the clock that seals begins with a buffer's first content, and not before", (t) => {
+  const clock = new VirtualTimeScheduler(undefined, 950);
+  const states = new Subject<BufferState>();
+  const seen: [number, string][] = [];
+  buffer.ticks?.(states, envOf(), clock).subscribe((tick) => seen.push([clock.now(), tick]));
+  const state = newState();
+  const env = envOf();
+  const at = (ms: number, input?: Input) =>
+    clock.schedule(() => {
+      if (input) buffer.step(state, input, env);
+      states.next(state);
+    }, ms);
+  at(0);
+  at(200, messagesOf([{ lines: line() }]));
+  at(250, messagesOf([{ lines: line() }], 2));
+  at(300, tick('seal'));
+  at(400, messagesOf(Array<Given>(49).fill({ lines: line() }), 3));
+  at(450, messagesOf([{ lines: line() }], 52)); // sealed by count
+  at(460, messagesOf([{ lines: ' ' }], 53)); // nothing that a segment must say
+  at(700, messagesOf([{ lines: '{' }], 54));
+  clock.flush();
+  t.same(seen, [
+    [300, 'seal'],
+    [800, 'seal'],
+  ]);
   t.end();
 });
 
@@ -258,7 +289,7 @@ t.test('a segment never passes its bound', (t) => {
     );
   const agent = (i: number): string => `${i}`.padStart(200, 'a');
   const cases = {
-    'sources that only close': lots(2_000, (i) => ({
+    'sources that only close': lots(5_000, (i) => ({
       lines: '',
       headers: { 'Tidemark-Agent': agent(i), 'Tidemark-N': 9, 'Tidemark-Oldest': 9 },
     })),
