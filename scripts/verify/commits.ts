@@ -22,12 +22,14 @@ export interface CommitSource {
   /** The last sequence of STORED that is looked at. */
   readonly storedTo: number;
   readonly findings: Findings;
+  /** Whether the manifest is still the newest proved one: if not, STORED may have been purged beyond it. Default: it is. */
+  readonly isNewest?: () => Promise<boolean>;
 }
 
 /** @throws RetryableError with the code `movedOn`: begin again, from the newest manifest */
 export async function* readCommits(
   world: VerifyWorld,
-  { manifest, committed, storedTo, findings }: CommitSource,
+  { manifest, committed, storedTo, findings, isNewest }: CommitSource,
 ): AsyncGenerator<RawStored> {
   const { bus } = world;
   const reached = committed.map(() => 0);
@@ -47,11 +49,10 @@ export async function* readCommits(
     follow(commit);
     yield commit;
   }
-  const { first } = await bus.extent('STORED');
   for await (const { body, sequence } of readLog(bus, 'STORED', { filter: 'raw.stored.*', to: storedTo })) {
     const commit = readRawStored(body);
     if (commit.to > (committed[commit.partition] ?? Number.POSITIVE_INFINITY)) continue;
-    if (commit.from > (reached[commit.partition] ?? 0) && (await bus.extent('STORED')).first !== first) {
+    if (commit.from > (reached[commit.partition] ?? 0) && isNewest !== undefined && !(await isNewest())) {
       throw new RetryableError(`STORED was purged while it was read, at ${sequence}`, { code: movedOn });
     }
     follow(commit);

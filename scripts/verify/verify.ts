@@ -7,6 +7,7 @@
  */
 import { RetryableError } from '../../infra/errors.js';
 import type { Sql } from '../../infra/sql/sql.js';
+import type { Manifest } from '../../protocol/messages/batch.js';
 import type { PartStored } from '../../protocol/messages/part-stored.js';
 import type { RawStored } from '../../protocol/messages/raw-stored.js';
 import { readPartStored, readRawStored, readTableStored } from '../../protocol/messages/readers.js';
@@ -19,7 +20,7 @@ import { countRawFiles, type RawCounted } from './raw-files.js';
 import { readLog } from './read-log.js';
 import { checkChain, checkSegments, type SegmentEnds } from './segments.js';
 import { askWholeView, type WholeView } from './view-answer.js';
-import { checkLatest, checkViewFiles, type FilesChecked, loadNewestManifest } from './view-files.js';
+import { checkLatest, checkViewFiles, type FilesChecked, loadManifest, newestProof } from './view-files.js';
 
 export interface VerifyReport {
   /** Of the view, and of the count. */
@@ -74,14 +75,16 @@ const count = async (
   const total = sumPosition(position);
   const findings = new Findings();
   const counting = new Counting(position, findings, (records) => progress('counting', records, total));
-  const manifest = await loadNewestManifest(world, new Findings()); // what is wrong with it is noted with the other files
+  const proof = await newestProof(world.bus);
+  const manifest = await loadManifest(world, proof, new Findings()); // what is wrong with it is noted with the other files
+  const isNewest = async (): Promise<boolean> => (await newestProof(world.bus))?.batch === proof?.batch;
   const { storedTo, committed } = await storedEnds(world, partitions);
   const segments: SegmentEnds[] = [];
   for (let p = 0; p < partitions; p++)
     segments.push(await checkSegments(world.bus, p, committed[p] as number, counting));
   const seen = (commit: RawStored): void =>
     chainOf(`commit [${commit.from}, ${commit.to}) of partition ${commit.partition}`, commit, segments, counting);
-  const commits = readCommits(world, { manifest, committed, storedTo, findings });
+  const commits = readCommits(world, { manifest, committed, storedTo, findings, isNewest });
   const raw = await countRawFiles(world, commits, manifest?.cut ?? [], counting, seen);
   counting.findHoles();
   checkManifestRaw(manifest, raw, findings);
@@ -150,11 +153,7 @@ const checkOtherChains = async (
 };
 
 /** What the manifest says of each raw file is what the commits below its cut say. */
-const checkManifestRaw = (
-  manifest: Awaited<ReturnType<typeof loadNewestManifest>>,
-  raw: RawCounted,
-  findings: Findings,
-): void => {
+const checkManifestRaw = (manifest: Manifest | undefined, raw: RawCounted, findings: Findings): void => {
   if (manifest === undefined) return;
   for (const { path, bytes, records } of manifest.raw) {
     const where = `${path} in the manifest of batch ${manifest.batch}`;

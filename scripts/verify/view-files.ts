@@ -15,7 +15,7 @@ import type { VerifyWorld } from './counting.js';
 import { Findings } from './findings.js';
 import { readLog } from './read-log.js';
 
-const triesMax = 3;
+const triesMax = 5;
 const filesAtOnce = 64;
 const pauseMs = 300;
 /** latest.json may follow a proof some time later. */
@@ -67,9 +67,12 @@ export const hashStored = async (
   return { bytes, sha256: hash.digest('hex') };
 };
 
-/** The newest proved manifest, as far as its file is what its proof names; what is wrong with it is noted. */
-export const loadNewestManifest = async (world: VerifyWorld, findings: Findings): Promise<Manifest | undefined> => {
-  const proof = await newestProof(world.bus);
+/** A proved manifest, as far as its file is what its proof names; what is wrong with it is noted. */
+export const loadManifest = async (
+  world: VerifyWorld,
+  proof: ViewProved | undefined,
+  findings: Findings,
+): Promise<Manifest | undefined> => {
   if (proof === undefined) return undefined;
   const { path } = proof.manifest;
   try {
@@ -104,8 +107,10 @@ export const checkViewFiles = async (
   for (let tries = 1; ; tries++) {
     const found = new Findings();
     const checked: FilesChecked = { batch: 0, parts: 0, snapshots: 0, bytes: 0 };
-    const isMissing = await checkOnce(world, sql, partitions, found, checked, progress);
-    if (!isMissing || tries === triesMax) {
+    const proof = await newestProof(world.bus);
+    const isMissing = await checkOnce(world, sql, partitions, proof, found, checked, progress);
+    const isStale = found.differences > 0 && (await newestProof(world.bus))?.batch !== proof?.batch;
+    if (!(isMissing || isStale) || tries === triesMax) {
       findings.addAll(found);
       return checked;
     }
@@ -120,11 +125,12 @@ const checkOnce = async (
   world: VerifyWorld,
   sql: Sql,
   partitions: number,
+  proof: ViewProved | undefined,
   findings: Findings,
   checked: FilesChecked,
   progress: (done: number) => void,
 ): Promise<boolean> => {
-  const manifest = await loadNewestManifest(world, findings);
+  const manifest = await loadManifest(world, proof, findings);
   const monthFiles = (manifest?.files ?? []).map((file): NamedRows => ({ ...file, records: file.msg_num }));
   if (manifest !== undefined) {
     checked.batch = monthFiles.length;

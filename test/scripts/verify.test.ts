@@ -4,6 +4,8 @@ import t, { type Test } from 'tap';
 import { openDuckdb } from '../../infra/sql/duckdb.js';
 import { openLocalStorage } from '../../infra/storage/local.js';
 import { readManifest, readPartStored } from '../../protocol/messages/readers.js';
+import { movedOn, readCommits } from '../../scripts/verify/commits.js';
+import { Findings } from '../../scripts/verify/findings.js';
 import { type VerifyReport, verifySystem } from '../../scripts/verify/verify.js';
 import { runCli } from '../system/run-cli.js';
 import { publishAll, type Reading, type System, startSystem } from '../system/system.js';
@@ -227,6 +229,17 @@ t.test('verify counts everything again, and finds whatever was changed', async (
     const { first } = await bus.extent('STORED');
     t.ok(first > 1, 'the oldest commits are gone there');
     t.match(await verify(), { differences: 0, records: 3 * count });
+    const storage = await openLocalStorage(data);
+    t.teardown(() => storage.close());
+    const older = { manifest: undefined, committed: position, storedTo: (await bus.extent('STORED')).last };
+    const readAll = async (isNewest: boolean): Promise<number> => {
+      const findings = new Findings();
+      const source = { ...older, findings, isNewest: async () => isNewest };
+      for await (const _ of readCommits({ bus, storage }, source));
+      return findings.differences;
+    };
+    await t.rejects(readAll(false), { code: movedOn }, 'STORED was purged after the manifest was read: begin again');
+    t.ok((await readAll(true)) > 0, 'commits are gone');
     await withChanged(
       path.join(data, index),
       (content) => fromLines(linesOf(content).slice(1)),
