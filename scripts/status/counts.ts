@@ -10,7 +10,7 @@ import { readLog } from '../verify/read-log.js';
 import type { PartitionPlaces } from './places.js';
 
 export interface Proofs {
-  /** The newest without a difference: all answer from it. */
+  /** The newest that all answer from: without a difference, or rebuilt and counted twice. */
   readonly newest: ViewProved | undefined;
   /** The last one, whatever it found. */
   readonly last: ViewProved | undefined;
@@ -23,7 +23,7 @@ export const readProofs = async (bus: Bus): Promise<Proofs> => {
   if (message === undefined) return { newest, last };
   for await (const { body } of readLog(bus, 'BATCH', { filter: 'view.proved', to: message.sequence })) {
     last = readViewProved(body);
-    if (last.differences === 0) newest = last;
+    if (last.differences === 0 || last.repaired === true) newest = last;
   }
   return { newest, last };
 };

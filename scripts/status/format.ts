@@ -41,10 +41,12 @@ const countsText = (counts: Readonly<Record<string, number>> | null): string => 
 
 const provedText = ({ proved, batch, at }: Status): string => {
   if (proved === null) return 'none proved yet';
-  const outcome =
-    proved.differences === 0
+  const differing = `${whole(proved.differences)} DIFFERENCES, ${batch ?? 'no batch'} stays`;
+  const outcome = proved.repaired
+    ? 'rebuilt and counted twice'
+    : proved.differences === 0
       ? 'no difference'
-      : `${whole(proved.differences)} DIFFERENCES, ${batch ?? 'no batch'} stays`;
+      : differing;
   const oldest = proved.oldest === null ? '' : `; oldest proof ${ago(at - Date.parse(proved.oldest))}`;
   return `${proved.batch}, asked for ${ago(at - proved.at)}, ${outcome}${oldest}`;
 };

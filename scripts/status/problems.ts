@@ -37,7 +37,7 @@ export const findProblems = (status: Omit<Status, 'problems'>, partitions: numbe
   }
   problems.push(...unowned(status.actors, partitions));
   const { proved } = status;
-  if (proved !== null && proved.differences > 0) {
+  if (proved !== null && proved.differences > 0 && !proved.repaired) {
     problems.push(
       `batch ${proved.batch} differs in ${proved.differences} rows from what it should replace: run \`tidemark rebuild\``,
     );

@@ -56,6 +56,8 @@ export interface Status {
   readonly proved: {
     readonly batch: string;
     readonly differences: number;
+    /** The differences were mended by a rebuild that was counted twice. */
+    readonly repaired: boolean;
     readonly at: number;
     readonly oldest: string | null;
   } | null;
@@ -158,6 +160,7 @@ const readAll = async (bus: Bus, data: string, readings: Readings) => {
       proofs && {
         batch: last.batch,
         differences: last.differences,
+        repaired: last.repaired === true,
         at: last.requestedAt,
         oldest: oldestProof(manifest) ?? null,
       },

@@ -43,13 +43,13 @@ export interface FilesChecked {
   bytes: number;
 }
 
-/** The newest batch that was proved without a difference. */
+/** The newest batch that all answer from: proved without a difference, or rebuilt and counted twice. */
 export const newestProof = async (bus: Bus): Promise<ViewProved | undefined> => {
   const { last } = await bus.extent('BATCH');
   let newest: ViewProved | undefined;
   for await (const { body } of readLog(bus, 'BATCH', { filter: 'view.proved', to: last })) {
     const proved = readViewProved(body);
-    if (proved.differences === 0) newest = proved;
+    if (proved.differences === 0 || proved.repaired === true) newest = proved;
   }
   return newest;
 };

@@ -1,6 +1,9 @@
+import { readFile, writeFile } from 'node:fs/promises';
+import path from 'node:path';
 import { connect } from '@nats-io/transport-node';
 import t from 'tap';
 import { openBus } from '../../infra/bus/nats.js';
+import { readPartStored } from '../../protocol/messages/readers.js';
 import { formatStatus } from '../../scripts/status/format.js';
 import { findProblems, formatNumbers } from '../../scripts/status/problems.js';
 import { openInTime, readStatus, type Status } from '../../scripts/status/status.js';
@@ -114,6 +117,38 @@ t.test('status, batch and rebuild', async (t) => {
     t.match(stdout, /refused +1 /);
   });
 
+  await t.test('a part that was changed: batch ends with 5, the old view stays, rebuild mends it', async (t) => {
+    const position = await publishAll(system, someReadings(100, 6_000));
+    await until(system, (one) => (one.cut ?? []).length > 0 && one.position?.join() === position.join());
+    const p = position.findIndex((offset) => offset > 0);
+    let file: string | undefined;
+    while (file === undefined) {
+      const last = await system.bus.last('STORED', `part.stored.${p}`);
+      const part = last && readPartStored(last.body);
+      if (part?.to === position[p]) file = part?.file?.path as string;
+      else
+        await new Promise((resolve) => {
+          setTimeout(resolve, 50);
+        });
+    }
+    const content = await readFile(path.join(system.data, file));
+    content[100] = (content[100] as number) ^ 1;
+    await writeFile(path.join(system.data, file), content);
+    const { code, stdout, stderr } = await runCli(['batch', ...connection]);
+    t.equal(code, 5, stderr);
+    t.match(stdout, /^batch 000003: 1 difference, the old view stays/);
+    t.match((await readStatus(system.bus, system)).problems, [/batch 000003 differs/]);
+    const refused = await runCli(['batch', ...connection]);
+    t.equal(refused.code, 5);
+    t.match(refused.stderr, /run `tidemark rebuild` first/);
+    const rebuilt = await runCli(['rebuild', '--json', ...connection]);
+    t.equal(rebuilt.code, 0, rebuilt.stderr);
+    t.match(JSON.parse(rebuilt.stdout), { batch: '000004', repaired: true });
+    const mended = await until(system, ({ problems }) => problems.length === 0);
+    t.same(mended.problems, []);
+    t.match(mended, { batch: '000004' });
+  });
+
   await t.test('an actor that is gone without a word is shown, and what nobody does any more', async (t) => {
     await system.stop();
     const bucket = await system.bus.bucket('ACTORS', { ttlMs: 60_000 });
@@ -164,12 +199,12 @@ t.test('status, batch and rebuild', async (t) => {
       one.actors.some(({ actor, lag }) => actor === 'buffer' && lag?.records === 0),
     );
     const total = (position: readonly number[] | null) => position?.reduce((sum, offset) => sum + offset, 0);
-    t.equal(total(status.sealed), count + 300);
-    t.equal(total(status.committed), count + 200, 'nobody uploads');
+    t.equal(total(status.sealed), count + 400);
+    t.equal(total(status.committed), count + 300, 'nobody uploads');
     await system.stop();
     system.start(['uploader', 'windower']);
-    const caughtUp = await until(system, (one) => total(one.committed) === count + 300);
-    t.equal(total(caughtUp.committed), count + 300);
+    const caughtUp = await until(system, (one) => total(one.committed) === count + 400);
+    t.equal(total(caughtUp.committed), count + 400);
   });
 
   await t.test('a server that is silent, then one that is gone: still within 2 s, exit code 4', async (t) => {
@@ -240,7 +275,10 @@ t.test('problems are found from what was read', (t) => {
     ['no scheduler leads'],
   );
   t.match(
-    findProblems({ ...nothing, actors: all, proved: { batch: '000007', differences: 3, at: 0, oldest: null } }, 3),
+    findProblems(
+      { ...nothing, actors: all, proved: { batch: '000007', differences: 3, repaired: false, at: 0, oldest: null } },
+      3,
+    ),
     [/batch 000007 differs in 3 rows/],
   );
   t.match(
