@@ -19,7 +19,7 @@ const triesMax = 5;
 const filesAtOnce = 64;
 const pauseMs = 300;
 /** latest.json may follow a proof some time later. */
-const latestMsMax = 5_000;
+const latestMsMax = 3_000;
 const latestPath = 'views/batch/latest.json';
 
 interface NamedFile {

@@ -10,6 +10,8 @@ import { openInTime, readStatus, type Status } from '../../scripts/status/status
 import { runCli } from '../system/run-cli.js';
 import { publishAll, type Reading, type System, startSystem } from '../system/system.js';
 
+t.setTimeout(120_000); // of a machine that has much else to do
+
 const someReadings = (count: number, seed: number): Reading[] =>
   Array.from({ length: count }, (_, i) => ({
     service: ['web', 'db', 'Ticketing Service'][i % 3] as string,

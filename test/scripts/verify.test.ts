@@ -10,6 +10,8 @@ import { type VerifyReport, verifySystem } from '../../scripts/verify/verify.js'
 import { runCli } from '../system/run-cli.js';
 import { publishAll, type Reading, type System, startSystem } from '../system/system.js';
 
+t.setTimeout(120_000); // of a machine that has much else to do
+
 /** Ties, several dates and minutes, names that are none, readings out of order. */
 const someReadings = (count: number, seed: number): Reading[] =>
   Array.from({ length: count }, (_, i) => ({

@@ -2,6 +2,8 @@ import t from 'tap';
 import { bruteForce, compareRows } from './brute-force.js';
 import { publishAll, type Reading, startSystem } from './system.js';
 
+t.setTimeout(120_000); // of a machine that has much else to do
+
 /** Ties, late readings, several dates, names that are none. */
 const someReadings = (count: number): Reading[] =>
   Array.from({ length: count }, (_, i) => ({
