@@ -20,7 +20,7 @@ import type { FoldDefinition, Input } from '../infra/actor/fold.js';
 import type { Output, Step } from '../infra/actor/output.js';
 import type { LogMessage, PlainMessage } from '../infra/bus/bus.js';
 import { segmentsStream } from '../infra/bus/streams.js';
-import { RetryableError } from '../infra/errors.js';
+import { messageOf, RetryableError } from '../infra/errors.js';
 import type { MessageName } from '../protocol/catalogue.js';
 import type { BatchReady, BatchRequested, RangeAssigned, RangeMapped, ServicesAssigned, ServicesReduced } from '../protocol/messages/batch.js';
 import {
@@ -272,7 +272,13 @@ const recompute = (state: SchedulerState, now: number, everyMs: number): Step<Sc
 };
 
 const onHeard = (state: SchedulerState, message: PlainMessage, now: number): Step<SchedulerState> => {
-  const asked: Asked = { kind: readBatchAsked(message.body).kind, message, askedAt: now, target: undefined };
+  let kind: Asked['kind'];
+  try {
+    kind = readBatchAsked(message.body).kind;
+  } catch (error) {
+    return [state, [answer(message, { batch: null, error: messageOf(error) })]];
+  }
+  const asked: Asked = { kind, message, askedAt: now, target: undefined };
   state.asked.push(asked);
   return [state, lookForTarget(asked, state.partitions)];
 };

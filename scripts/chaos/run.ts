@@ -1,0 +1,210 @@
+/** One chaos run: load, faults from a seed, then everything drained and compared. */
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { connect, type Tidemark } from '../../infra/client/index.js';
+import { messageOf } from '../../infra/errors.js';
+import type { Position } from '../../protocol/range.js';
+import { sumPosition } from '../../protocol/range.js';
+import { compareView, type Comparison } from './expected.js';
+import { Load } from './load.js';
+import { Random } from './random.js';
+import { makeVictims, type Victim } from './victims.js';
+
+export interface ChaosOptions {
+  readonly seed: number;
+  readonly seconds: number;
+  readonly instances: number;
+  readonly messagesPerSecond: number;
+  readonly port: number;
+  readonly httpPort: number;
+  readonly say: (line: string) => void;
+  /** Keep the folder, for a look at what was found. */
+  readonly keep: boolean;
+}
+
+export interface ChaosReport {
+  readonly seed: number;
+  readonly faults: Record<string, number>;
+  readonly readings: number;
+  readonly refused: number;
+  readonly copies: number;
+  readonly comparison: Comparison;
+  /** How often a reader that passes its last position saw the number of messages fall: must be 0. */
+  readonly wentBack: number;
+  readonly reads: number;
+  /** Acknowledgements that took something back: must be 0. */
+  readonly shrunk: number;
+  /** From the end of the faults until all was sealed and in the view, ms. */
+  readonly drainedMs: number;
+  readonly batch: string | null;
+  readonly data: string;
+}
+
+const sleep = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
+
+type Fault = (random: Random, victims: readonly Victim[], server: Victim) => Promise<string>;
+
+const killOne: Fault = async (random, victims) => {
+  const victim = random.pick(victims);
+  await victim.kill();
+  await sleep(random.between(0, 2_000));
+  await victim.start();
+  return 'kill';
+};
+const pauseOne: Fault = async (random, victims) => {
+  const victim = random.pick(victims);
+  victim.pause();
+  await sleep(random.between(200, 5_000));
+  victim.resume();
+  return 'pause';
+};
+const stopOne: Fault = async (random, victims) => {
+  const victim = random.pick(victims);
+  await victim.stop();
+  await victim.start();
+  return 'stop';
+};
+const killSeveral: Fault = async (random, victims) => {
+  const chosen = victims.filter(() => random.next() < 0.4);
+  await Promise.all(chosen.map((victim) => victim.kill()));
+  await sleep(random.between(0, 1_000));
+  await Promise.all(chosen.map((victim) => victim.start()));
+  return 'kill several';
+};
+const killServer: Fault = async (random, _victims, server) => {
+  await server.kill();
+  await sleep(random.between(0, 1_500));
+  await server.start();
+  return 'kill nats-server';
+};
+const pauseServer: Fault = async (random, _victims, server) => {
+  server.pause();
+  await sleep(random.between(100, 2_000));
+  server.resume();
+  return 'pause nats-server';
+};
+
+const faults: readonly Fault[] = [killOne, killOne, killOne, pauseOne, pauseOne, stopOne, killSeveral, killServer, pauseServer];
+
+export const runChaos = async (options: ChaosOptions): Promise<ChaosReport> => {
+  const { seed, seconds, instances, port, httpPort, say } = options;
+  const random = new Random(seed);
+  const data = await mkdtemp(path.join(tmpdir(), 'tidemark-chaos-'));
+  const { server, actors, endNow } = await makeVictims({ data, port, httpPort, instances, logFile: path.join(data, 'actors.log') });
+  process.once('exit', endNow);
+  const load = new Load(new Random(seed + 1), options.messagesPerSecond);
+  const tally: Record<string, number> = {};
+  const watcher = new Watcher(server.url);
+  try {
+    await Promise.all(actors.map((actor) => actor.start()));
+    await untilStreams(server.url);
+    await load.start(server.url);
+    watcher.start();
+    const until = performance.now() + seconds * 1_000;
+    while (performance.now() < until) {
+      await sleep(random.between(200, 2_500));
+      const name = await random.pick(faults)(random, actors, server);
+      tally[name] = (tally[name] ?? 0) + 1;
+      say(`${name}; ${load.counts.sealed} of ${load.counts.added} sealed, ${watcher.reads} reads, position ${watcher.position.join(',')}`);
+    }
+    const drainFrom = performance.now();
+    for (const actor of actors) { actor.resume(); await actor.start(); }
+    await load.drain();
+    say(`all sealed: ${load.counts.sealed}; waiting for the view`);
+    const readings = load.accepted;
+    await watcher.until(readings.length);
+    const drainedMs = Math.round(performance.now() - drainFrom);
+    const { rows, terms } = await watcher.whole();
+    return {
+      seed, faults: tally, readings: readings.length, refused: load.refused, copies: load.counts.copies, comparison: compareView(rows, readings),
+      wentBack: watcher.wentBack, reads: watcher.reads, shrunk: load.shrunk, drainedMs, batch: terms.batch, data,
+    };
+  } finally {
+    await watcher.stop();
+    await load.stop();
+    for (const actor of actors) { actor.resume(); await actor.kill(); }
+    server.resume();
+    await server.stop();
+    process.removeListener('exit', endNow);
+    if (!options.keep) await rm(data, { recursive: true, force: true, maxRetries: 5 });
+  }
+};
+
+/** Until some actor has made them, a publish has nowhere to go; the load's sources would only wait longer. */
+const untilStreams = async (nats: string): Promise<void> => {
+  for (;;) {
+    const client = await connect({ nats }).catch(() => undefined);
+    const isThere = await client?.query({ from: 0, to: 1, waitMs: 1_000 }).then(() => true, () => false);
+    await client?.close();
+    if (isThere) return;
+    await sleep(100);
+  }
+};
+
+/** A reader that passes its last position: the number of messages that it sees must only grow. */
+class Watcher {
+  position: Position = [];
+  reads = 0;
+  wentBack = 0;
+  private seen = 0;
+  private client: Tidemark | undefined;
+  private isRunning = false;
+  private running: Promise<void> = Promise.resolve();
+
+  constructor(private readonly nats: string) {}
+
+  start(): void {
+    this.isRunning = true;
+    this.running = this.watch();
+  }
+
+  async stop(): Promise<void> {
+    this.isRunning = false;
+    await this.running;
+    await this.client?.close().catch(() => undefined);
+  }
+
+  async until(records: number): Promise<void> {
+    while (sumPosition(this.position) < records) await sleep(50);
+  }
+
+  async whole() {
+    for (;;) {
+      try {
+        return await (await this.connected()).queryExact({ from: 0, to: 4_102_444_800_000, after: this.position });
+      } catch (error) {
+        await this.lost(error);
+      }
+    }
+  }
+
+  private async watch(): Promise<void> {
+    while (this.isRunning) {
+      try {
+        const client = await this.connected();
+        const { rows, terms } = await client.query({ from: 0, to: 4_102_444_800_000, step: 'range', after: this.position, waitMs: 5_000 });
+        const messages = rows.reduce((sum, row) => sum + row.msg_num, 0);
+        if (messages < this.seen || messages !== sumPosition(terms.position)) this.wentBack += 1;
+        this.seen = Math.max(this.seen, messages);
+        this.position = terms.position;
+        this.reads += 1;
+      } catch (error) {
+        await this.lost(error);
+      }
+      await sleep(30);
+    }
+  }
+
+  private async connected(): Promise<Tidemark> {
+    return this.client ??= await connect({ nats: this.nats });
+  }
+
+  private async lost(error: unknown): Promise<void> {
+    if (!/closed|connection|refused|disconnect/i.test(messageOf(error))) { await sleep(50); return; }
+    const { client } = this;
+    this.client = undefined;
+    await client?.close().catch(() => undefined);
+    await sleep(200);
+  }
+}

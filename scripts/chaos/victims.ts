@@ -1,0 +1,105 @@
+/** The processes that a chaos run starts, kills, pauses and starts again: several instances of every actor, and nats-server. */
+import { type ChildProcess, spawn } from 'node:child_process';
+import { closeSync, openSync } from 'node:fs';
+import path from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { type NatsServer, startNatsServer } from '../../infra/bus/nats-server.js';
+
+const cli = fileURLToPath(new URL('../cli.js', import.meta.url));
+
+/** As few processes as let every actor die alone or with a neighbour. Each is run twice. */
+const groups: readonly (readonly string[])[] = [['buffer'], ['uploader', 'windower'], ['scheduler', 'mapper', 'reducer'], ['merger']];
+
+export interface Victim {
+  readonly name: string;
+  kill(): Promise<void>;
+  /** SIGTERM: what is held is given out, then it ends. */
+  stop(): Promise<void>;
+  pause(): void;
+  resume(): void;
+  start(): Promise<void>;
+  readonly isRunning: boolean;
+}
+
+class ActorVictim implements Victim {
+  private child: ChildProcess | undefined;
+
+  constructor(readonly name: string, private readonly args: readonly string[], private readonly logFile: string) {}
+
+  get isRunning(): boolean { return this.child !== undefined && this.child.exitCode === null && this.child.signalCode === null; }
+
+  async start(): Promise<void> {
+    if (this.isRunning) return;
+    const log = openSync(this.logFile, 'a');
+    this.child = spawn(process.execPath, [cli, ...this.args], { stdio: ['ignore', log, log] });
+    closeSync(log);
+  }
+
+  async kill(): Promise<void> { await this.end('SIGKILL'); }
+  async stop(): Promise<void> { await this.end('SIGTERM'); }
+  pause(): void { this.child?.kill('SIGSTOP'); }
+  resume(): void { this.child?.kill('SIGCONT'); }
+
+  private async end(signal: NodeJS.Signals): Promise<void> {
+    const { child } = this;
+    if (child === undefined || !this.isRunning) return;
+    const ended = new Promise((resolve) => child.once('exit', resolve));
+    child.kill(signal);
+    const late = setTimeout(() => child.kill('SIGKILL'), 15_000);
+    await ended;
+    clearTimeout(late);
+  }
+}
+
+class ServerVictim implements Victim {
+  readonly name = 'nats-server';
+  private server: NatsServer | undefined;
+
+  constructor(private readonly launch: () => Promise<NatsServer>) {}
+
+  get isRunning(): boolean { return this.server !== undefined; }
+  get url(): string { return this.server?.url ?? ''; }
+
+  async start(): Promise<void> { this.server ??= await this.launch(); }
+
+  async kill(): Promise<void> {
+    const { server } = this;
+    this.server = undefined;
+    if (server === undefined) return;
+    process.kill(server.pid, 'SIGKILL');
+    await server.ended;
+  }
+
+  async stop(): Promise<void> {
+    const { server } = this;
+    this.server = undefined;
+    await server?.stop();
+  }
+
+  pause(): void { if (this.server) process.kill(this.server.pid, 'SIGSTOP'); }
+  resume(): void { if (this.server) process.kill(this.server.pid, 'SIGCONT'); }
+}
+
+export interface VictimSettings {
+  readonly data: string;
+  readonly port: number;
+  readonly httpPort: number;
+  readonly instances: number;
+  readonly logFile: string;
+}
+
+/** The server (started) and the actors' processes (not yet). */
+export const makeVictims = async (settings: VictimSettings): Promise<{ server: Victim & { url: string }; actors: Victim[]; endNow: () => void }> => {
+  const { data, port, httpPort, instances, logFile } = settings;
+  const server = new ServerVictim(() => startNatsServer({ data, port, httpPort }));
+  await server.start();
+  const { url } = server;
+  const flags = [
+    '--nats', url, '--nats-http-port', String(httpPort), '--data', data, '--part-every', '1s', '--batch-every', '4s', '--recompute-every', '15s',
+    '--upload-every', '300ms', '--snapshot-every', '3s', '--purge-every', '1s', '--segments-keep', '5s', '--log-level', 'info',
+  ];
+  const actors = Array.from({ length: instances }, (_, i) => groups.map((group) =>
+    new ActorVictim(`${group.join('+')} ${i}`, ['start', ...group, ...flags], path.resolve(logFile)))).flat();
+  const endNow = (): void => { for (const victim of [...actors, server]) { victim.resume(); void victim.kill(); } };
+  return { server, actors, endNow };
+};
