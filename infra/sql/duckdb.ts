@@ -19,6 +19,7 @@ import {
   SQLNULL,
   VARCHAR,
 } from '@duckdb/node-api';
+import accessors from '@duckdb/node-api/lib/vectors/dataAccessors.js';
 import { messageOf, RetryableError } from '../errors.js';
 import type { Sql, SqlValue } from './sql.js';
 
@@ -49,6 +50,9 @@ export interface SqlColumns {
   readonly numbers: readonly Float64Array[];
   readonly texts: readonly (readonly string[])[];
 }
+
+/** The library's own decoder takes a byte order mark away from the beginning of a text: two services would be one. */
+Object.assign(accessors, { textDecoder: new TextDecoder('utf-8', { ignoreBOM: true }) });
 
 const spilledMax = '32GiB';
 /** DuckDB's vectors hold this many values, and a chunk no more. */

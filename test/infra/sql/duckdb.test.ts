@@ -1,0 +1,16 @@
+import t from 'tap';
+import { openDuckdb } from '../../../infra/sql/duckdb.js';
+import { hostileNames } from '../../../scripts/hostile/names.js';
+
+t.test('a text comes back from DuckDB as it went in, whatever it is', async (t) => {
+  const sql = await openDuckdb({ memoryMiB: 128, threads: 1, tempFolder: t.testdir(), allowedFolders: [] });
+  t.teardown(() => sql.close());
+  const names = ['', ...hostileNames, ...hostileNames.map((name) => `\ufeff${name}`)];
+  await sql.run('CREATE TABLE names (i DOUBLE, name VARCHAR)');
+  await sql.append('names', [Float64Array.from(names.keys()), names], names.length);
+  t.same((await sql.columns('SELECT name FROM names ORDER BY i')).texts[0], names);
+  t.same((await sql.rows('SELECT name FROM names ORDER BY i')).map(({ name }) => name), names);
+  const found = await sql.rows('SELECT count(DISTINCT name) AS different FROM names');
+  t.equal(Number(found[0]?.different), new Set(names).size);
+  for (const name of names) t.same(await sql.rows('SELECT $name AS name', { name }), [{ name }]);
+});
