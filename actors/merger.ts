@@ -172,7 +172,8 @@ const compare = async (state: MergerState, ready: BatchReady, env: Env): Promise
   const isRepaired = found.differences > 0 && ready.isRebuild === true && isUpperWhole && (await isRightByRecount(manifest, env));
   const body: ViewProved = {
     batch: ready.batch, cut: ready.cut, ...found, examples: [...found.examples], manifest: ready.manifest, requestedAt: manifest.requestedAt,
-    ...(isRepaired ? { repaired: true } : {}),
+    // Against the raw data it does not differ; against the old view it did, and mends that.
+    ...(isRepaired ? { differences: 0, repaired: true, mended: found.differences } : {}),
   };
   state.counts.proofs += 1;
   state.counts.differences += found.differences;

@@ -139,7 +139,10 @@ export const ViewProved = Type.Object({
   /** The proved manifest, and when its batch was asked for: what a merger needs to start from it. */
   manifest: Type.Object(FileShape),
   requestedAt: Instant,
+  /** Made by `rebuild`, and equal to a second count of the raw data, not to the view before. */
   repaired: Type.Optional(Type.Boolean()),
+  /** Then: how many rows of the view before were wrong. */
+  mended: Type.Optional(Count),
 });
 export type ViewProved = Type.Static<typeof ViewProved>;
 

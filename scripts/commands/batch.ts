@@ -20,10 +20,11 @@ const whole = (number: number): string => number.toLocaleString('en');
 export const formatProof = (kind: BatchKind, proved: ViewProved | null, seconds: number): string => {
   if (proved === null)
     return `nothing new: ${kind === 'batch' ? 'the batch view has everything' : 'there are no records yet'}\n`;
-  const { batch, records, rows, differences, examples, repaired } = proved;
+  const { batch, records, rows, differences, examples, repaired, mended } = proved;
   const noun = differences === 1 ? 'difference' : 'differences';
-  const differing = `${whole(differences)} ${noun}, ${repaired === true ? 'mended: all was counted twice' : 'the old view stays'}`;
-  const outcome = differences === 0 ? 'proved, no difference' : differing;
+  const differing = `${whole(differences)} ${noun}, the old view stays`;
+  const mending = `repaired: all was counted twice, and ${whole(mended ?? 0)} wrong in the view before`;
+  const outcome = repaired === true ? mending : differences === 0 ? 'proved, no difference' : differing;
   const list = examples.map((example) => `  ${example}\n`).join('');
   return `batch ${batch}: ${outcome}; ${whole(records)} records in ${whole(rows)} rows, ${seconds.toFixed(1)} s\n${list}`;
 };
@@ -56,7 +57,7 @@ export const addBatchCommand = (program: Command, kind: BatchKind, description: 
         const seconds = Math.round(performance.now() - startedAt) / 1_000;
         const json = { batch: null, ...proved, seconds };
         process.stdout.write(options.json === true ? `${JSON.stringify(json)}\n` : formatProof(kind, proved, seconds));
-        if (proved !== null && proved.differences > 0 && proved.repaired !== true) {
+        if (proved !== null && proved.differences > 0) {
           throw new PromiseError(`batch ${proved.batch} differs from what it should replace: run \`tidemark rebuild\``);
         }
       } finally {
