@@ -58,8 +58,8 @@ export const mapRange = async (task: RangeAssigned, { storage, sql }: MapperEnvi
   }
 };
 
-/** Reducers pick some services out of it. */
-const outputFormat = 'COMPRESSION zstd, ROW_GROUP_SIZE 16384';
+/** Reducers pick some services out of it; it is gone when the batch is proved, so it is cheap rather than small. */
+const outputFormat = 'COMPRESSION snappy, ROW_GROUP_SIZE 16384, WRITE_BLOOM_FILTER false';
 
 const promised = (inputs: readonly RawInput[]): number => inputs.reduce((sum, { records }) => sum + records, 0);
 

@@ -30,8 +30,8 @@ export interface TouchedMonth {
 export const fromInputs = 'read_parquet($inputs, hive_partitioning = false)';
 
 /**
- * Makes the table `view`: the public columns of the group's months, with `i`, the index of their month; sorted. A row
- * of the base that got nothing new goes through as it is; only the others are taken apart and merged (R1).
+ * Makes the table `view`: the public columns of the group's months, with `i`, the index of their month; sorted. Only
+ * rows of the base that got something new are merged (R1).
  */
 export const makeView = async (
   task: ServicesAssigned,
@@ -65,33 +65,29 @@ export const makeView = async (
   const files: string[] = [];
   for (const { path, bytes, sha256 } of base) files.push(await storage.local(path, { bytes, sha256 })); // R3
   await createExact(sql, files, base);
-  const merged = (rows: string) => projectRows(`(${mergeRows(rows, ['i'])})`, 'BIGINT', ['i']);
-  const make = (rows: string, parameters = {}) =>
-    sql.run(`CREATE OR REPLACE TEMP TABLE view AS FROM (${rows}) ORDER BY i, time_stamp`, parameters);
-  if (files.length === 0) return await make(merged('fresh'));
+  const merged = mergeRows('fresh', ['i']);
+  // Sorted while they are numbers: with the times as text it costs five times as much.
+  const make = (rows: string) =>
+    sql.run(`CREATE OR REPLACE TEMP TABLE view AS ${projectRows(`(FROM (${rows}) ORDER BY i, minute)`, 'BIGINT', ['i'])}`);
+  if (files.length === 0) return await make(merged);
   await createTable(
     sql,
     'recomputed',
     { date: 'VARCHAR' },
     (task.dates === 'all' ? [] : task.dates).map((date) => ({ date })),
   );
-  await sql.run(`CREATE OR REPLACE TEMP TABLE touched AS
-    SELECT DISTINCT service, ${timeStamp('minute')} AS time_stamp FROM fresh`);
-  const kept = `read_parquet($files, hive_partitioning = false, union_by_name = true)
-    WHERE left(time_stamp, 10) NOT IN (FROM recomputed)`;
+  const kept = `(FROM read_parquet($files, hive_partitioning = false, union_by_name = true)
+    WHERE left(time_stamp, 10) NOT IN (FROM recomputed))`;
   await sql.run(
-    `INSERT INTO fresh SELECT i, ${columns.replaceAll(/\b(cpu|ram|disk)\b/g, 'coalesce(exact.$1, old.$1)')}
-    FROM (${restoreRows(`(FROM (FROM ${kept}) SEMI JOIN touched USING (service, time_stamp))`)}) AS old
-    LEFT JOIN exact USING (service, minute) JOIN months USING (service)
+    `CREATE OR REPLACE TEMP TABLE old AS SELECT i, ${columns.replaceAll(/\b(cpu|ram|disk)\b/g, 'coalesce(exact.$1, row.$1) AS $1')}
+    FROM (${restoreRows(kept)}) AS row LEFT JOIN exact USING (service, minute) JOIN months USING (service)
     WHERE minute >= since AND minute < before`,
     { files },
   );
-  await make(
-    `${merged('fresh')} UNION ALL SELECT old.*, i
-    FROM (FROM (FROM ${kept}) ANTI JOIN touched USING (service, time_stamp)) AS old
-    JOIN months ON old.service = months.service AND left(old.time_stamp, 7) = month`,
-    { files },
-  );
+  await sql.run('CREATE OR REPLACE TEMP TABLE touched AS SELECT DISTINCT i, minute FROM fresh');
+  await sql.run('INSERT INTO fresh FROM old SEMI JOIN touched USING (i, minute)');
+  await make(`${merged} UNION ALL BY NAME FROM old ANTI JOIN touched USING (i, minute)`);
+  await sql.run('DROP TABLE old');
 };
 
 const monthStart = (month: string, later: number): number =>
