@@ -49,9 +49,10 @@ const publisher = fileURLToPath(new URL('./publisher.js', import.meta.url));
 
 export const startBenchSystem = async (flags: readonly string[] = []): Promise<BenchSystem> => {
   const data = await mkdtemp(join(tmpdir(), 'tidemark-bench-'));
-  const server = await startNatsServer({ data, port: await freePort(), httpPort: await freePort() });
+  const httpPort = await freePort();
+  const server = await startNatsServer({ data, port: await freePort(), httpPort });
   const start = (...actors: string[]): ChildProcess => spawn(process.execPath,
-    [cli, 'start', ...actors, '--nats', server.url, '--data', data, '--log-level', 'warn', ...flags], { stdio: ['ignore', 'inherit', 'inherit'] });
+    [cli, 'start', ...actors, '--nats', server.url, '--nats-http-port', String(httpPort), '--data', data, '--log-level', 'warn', ...flags], { stdio: ['ignore', 'inherit', 'inherit'] });
   const buffers = start('buffer');
   const layers = start('uploader', 'windower', 'scheduler', 'mapper', 'reducer', 'merger');
   const children = [buffers, layers];

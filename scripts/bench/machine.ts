@@ -27,7 +27,7 @@ export const describeMachine = async (folder: string): Promise<Machine> => {
     model: cpus()[0]?.model ?? 'unknown',
     memoryGiB: round(totalmem() / 2 ** 30, 1),
     node: process.versions.node,
-    natsServer: execFileSync(program, ['--version'], { encoding: 'utf8' }).replace(/^.*?v/, '').trim(),
+    natsServer: execFileSync(program, ['--version'], { encoding: 'utf8' }).replace(/^.*v/, '').trim(),
     duckdb: String(row?.version),
     load: round(loadavg()[0] ?? 0, 1),
   };
