@@ -55,7 +55,12 @@ export const checkAnswer = async (bus: Bus, expected: Expected, what: string): P
 };
 
 /** The files of the batch view, and with `withParts` those of the parts beyond it, read by SQL. */
-export const checkFiles = async (sql: Sql, folder: string, batch: string | null, expected: Expected, withParts: boolean, partitions = 4): Promise<Checked> => {
+export const checkFiles = async (
+  { sql, bus, folder }: { sql: Sql; bus: Bus; folder: string },
+  batch: string | null,
+  expected: Expected,
+  withParts: boolean,
+): Promise<Checked> => {
   const latest = batch === null ? undefined : await readLatest(folder, batch);
   const rows = new FileRows(sql);
   if (latest !== undefined) {
@@ -63,8 +68,8 @@ export const checkFiles = async (sql: Sql, folder: string, batch: string | null,
     await rows.add(paths.map(([path]) => path), new Map(paths));
   }
   if (withParts) {
-    const cut = latest?.cut ?? new Array<number>(partitions).fill(0);
-    const { files } = await whenStored(folder, cut, expected.accepted);
+    const cut = latest?.cut ?? new Array<number>((await ask(bus, 1)).terms.position.length).fill(0);
+    const { files } = await whenStored(bus, folder, cut, expected.accepted);
     await rows.add(files);
   }
   const what = `Parquet of ${[...(latest ? [`batch ${batch}`] : []), ...(withParts ? ['the parts'] : [])].join(' and ')}`;
@@ -72,11 +77,17 @@ export const checkFiles = async (sql: Sql, folder: string, batch: string | null,
 };
 
 /** Parts are closed by time: waits until they hold everything. */
-const whenStored = async (folder: string, cut: readonly number[], records: number, tries = 600): Promise<{ files: string[] }> => {
+const whenStored = async (
+  bus: Bus,
+  folder: string,
+  cut: readonly number[],
+  records: number,
+  tries = 300,
+): Promise<{ files: string[] }> => {
   for (;;) {
-    const parts = await partFiles(folder, cut);
+    const parts = await partFiles(bus, folder, cut);
     if (sum(parts.position) >= records || --tries === 0) return parts;
-    await setTimeout(50);
+    await setTimeout(100);
   }
 };
 

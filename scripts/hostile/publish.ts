@@ -4,7 +4,7 @@ import type { Bus } from '../../infra/bus/bus.js';
 import { messageOf } from '../../infra/errors.js';
 import type { Message } from './expected.js';
 
-const unansweredMax = 256;
+const unansweredMax = 64;
 const fullPauseMs = 200;
 
 /** Resolves when METRICS has all of them; waits while it is full. @throws RetryableError when nobody answers */

@@ -2,8 +2,9 @@
  * Rows of view files, read as anybody would who has the files and no code of ours: SQL over Parquet, and the exact sums of
  * the files' metadata where a double cannot hold them.
  */
-import { readdir, readFile } from 'node:fs/promises';
+import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import type { Bus } from '../../infra/bus/bus.js';
 import type { Sql } from '../../infra/sql/sql.js';
 
 export type FileRow = readonly (string | number | bigint)[];
@@ -108,18 +109,34 @@ export const readLatest = async (folder: string, batch: string, tries = 200): Pr
   }
 };
 
-/** Files of parts beyond a cut, as far as they go without a gap, and where that is, by partition. */
-export const partFiles = async (folder: string, cut: readonly number[]): Promise<{ files: string[]; position: number[] }> => {
+interface Part {
+  readonly partition: number;
+  readonly from: number;
+  readonly to: number;
+  readonly file?: { readonly path: string };
+}
+
+/** Files of the parts beyond a cut, as STORED names them (others may lie there too), and how far they go. */
+export const partFiles = async (bus: Bus, folder: string, cut: readonly number[]): Promise<{ files: string[]; position: number[] }> => {
   const files: string[] = [];
   const position = [...cut];
-  for (const p of cut.keys()) {
-    const names = await readdir(join(folder, 'views/realtime', String(p))).catch(() => []);
-    for (const name of names.sort()) {
-      const [from = '', to = ''] = name.replace('.parquet', '').split('-');
-      if (Number(from) !== position[p]) continue;
-      position[p] = Number(to);
-      files.push(join(folder, 'views/realtime', String(p), name));
+  const { last } = await bus.extent('STORED');
+  const reader = await bus.read('STORED', { start: 'first', held: 500 });
+  try {
+    for (let at = 0; at < last; ) {
+      await reader.ready();
+      for (const { sequence, subject, body } of reader.take(500)) {
+        at = sequence;
+        if (!subject.startsWith('part.stored.')) continue;
+        const { partition, from, to, file } = JSON.parse(Buffer.from(body).toString('utf8')) as Part;
+        if (from < (position[partition] as number)) continue;
+        if (from !== position[partition]) break; // a gap: what follows does not count
+        position[partition] = to;
+        if (file !== undefined) files.push(join(folder, file.path));
+      }
     }
+  } finally {
+    await reader.close();
   }
   return { files, position };
 };
