@@ -149,7 +149,7 @@ t.test("the clock that seals begins with a buffer's first content, and not befor
   at(0);
   at(200, messagesOf([{ lines: line() }]));
   at(250, messagesOf([{ lines: line() }], 2));
-  at(300, tick('seal'));
+  at(301, tick('seal'));
   at(400, messagesOf(Array<Given>(49).fill({ lines: line() }), 3));
   at(450, messagesOf([{ lines: line() }], 52)); // sealed by count
   at(460, messagesOf([{ lines: ' ' }], 53)); // nothing that a segment must say
