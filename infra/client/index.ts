@@ -7,8 +7,10 @@
  *   const { rows, terms } = await tidemark.query({ from: 'now-1h', to: 'now', services: ['web'] });
  *   for await (const change of tidemark.subscribe({ since: terms.position })) console.log(change.rows);
  */
+import type { NatsConnection } from '@nats-io/transport-node';
 import type { Bus } from '../bus/bus.js';
 import { type NatsSettings, openBus } from '../bus/nats.js';
+import { connectSource as connectSourceTo } from './connect.js';
 import { type Answer, type ExactAnswer, type QueryOptions, queryExact, queryView } from './query.js';
 import { type SubscribeOptions, type Subscription, subscribeView } from './subscribe.js';
 
@@ -16,7 +18,6 @@ export type { Step, Terms } from '../../protocol/messages/view.js';
 export type { ViewRow } from '../../protocol/minute-row.js';
 export type { Position } from '../../protocol/range.js';
 export { OutOfReachError, PromiseError, RetryableError, TidemarkError, UsageError } from '../errors.js';
-export { connectSource } from './connect.js';
 export type { Answer, ExactAnswer, QueryOptions } from './query.js';
 export { openSource, type Source, type SourceCounts, type SourceOptions } from './source.js';
 export type { SubscribeOptions, Subscription, ViewChange } from './subscribe.js';
@@ -96,6 +97,10 @@ export const connect = async (options: ConnectOptions = {}): Promise<Tidemark> =
   const open = (): Promise<Bus> => openBus(toSettings(options), options.name ?? 'tidemark client');
   return new Client(await open(), open);
 };
+
+/** A connection for sources (`openSource`): it comes back by itself. @throws OutOfReachError when no server is there now */
+export const connectSource = (options: ConnectOptions = {}): Promise<NatsConnection> =>
+  connectSourceTo(toSettings(options), options.name ?? 'tidemark source');
 
 /** One question over a connection of its own. @throws UsageError, OutOfReachError, PromiseError */
 export const query = async (options: ConnectOptions & QueryOptions): Promise<Answer> => {
