@@ -30,7 +30,7 @@ import { every } from './buffer/ticks.js';
 import { answerQuestion } from './merger/answer.js';
 import { compareViews, type Comparison } from './merger/proof.js';
 import { readQuestion } from './merger/question.js';
-import { beginMerger, loadPartOrFault, type MergerState } from './merger/state.js';
+import { beginMerger, loadPartOrFault, type MergerState, warmMonths } from './merger/state.js';
 import { updateOf } from './merger/updated-rows.js';
 import { loadParts } from './merger/view-files.js';
 import {
@@ -127,6 +127,7 @@ const onProved = async (state: MergerState, proved: ViewProved, env: Env): Promi
 const swap = (state: MergerState, env: Env): boolean => {
   if (!swapIfReady(state.view)) return false;
   state.counts.swaps += 1;
+  warmMonths(state.months, state.view);
   if (state.broken && state.broken.to <= (state.view.batch?.cut[state.broken.partition] ?? 0)) state.broken = undefined;
   env.log.info({ batch: state.view.batch?.batch, cut: state.view.batch?.cut }, 'answers from a new batch view');
   return true;

@@ -19,6 +19,15 @@ class Kept {
 
   constructor(readonly bytesMax: number) {}
 
+  has(path: string): boolean {
+    return this.#columns.has(path);
+  }
+
+  /** Whether so many rows more let nothing go. */
+  hasRoomFor(rows: number): boolean {
+    return this.#bytes + rows * columnBytesPerRow <= this.bytesMax;
+  }
+
   get(path: string): RowColumns | undefined {
     const columns = this.#columns.get(path);
     if (columns === undefined) return undefined;
@@ -39,6 +48,9 @@ class Kept {
   }
 }
 
+/** Rows that `warm` reads at most: some seconds of one core. */
+const warmRowsMax = 4_000_000;
+
 /** How many files' newest minutes are remembered; two numbers each. */
 const newestMax = 200_000;
 
@@ -48,6 +60,7 @@ export class MonthCache {
   readonly #hours: Kept;
   readonly #newest = new Map<string, number>();
   readonly #reading = new Map<string, Promise<RowColumns>>();
+  #warming: readonly MonthFile[] = [];
 
   /** @param minuteBytesMax bound on minutes kept; hours have a quarter of it besides. */
   constructor(read: ReadMonth, minuteBytesMax: number) {
@@ -76,6 +89,32 @@ export class MonthCache {
     const columns = this.peek(file) ?? (await this.#read(file));
     this.#noteNewest(file, columns);
     return columns;
+  }
+
+  /** The rows of a file that takes the place of another: kept if that one's are, so that no question waits for a new batch. */
+  async loadSuccessor(before: MonthFile | undefined, file: MonthFile): Promise<RowColumns> {
+    const columns = await this.loadOnce(file);
+    if (before !== undefined && this.#minutes.has(before.path)) this.#minutes.put(file.path, columns);
+    if (before !== undefined && this.#hours.has(before.path)) this.#hours.put(file.path, sumHours(columns));
+    return columns;
+  }
+
+  /**
+   * Reads what questions are likely to need, the newest months first, beside everything else: minutes while there is room
+   * for them, then hours. Whoever calls again takes the place of the call before.
+   */
+  async warm(files: readonly MonthFile[]): Promise<void> {
+    this.#warming = files;
+    let rows = 0;
+    for (const file of [...files].sort((a, b) => (a.month < b.month ? 1 : a.month > b.month ? -1 : 0))) {
+      const keepsMinutes = this.#minutes.hasRoomFor(file.rows);
+      if (this.#hours.has(file.path) && (this.#minutes.has(file.path) || !keepsMinutes)) continue;
+      rows += file.rows;
+      if (this.#warming !== files || rows > warmRowsMax || !this.#hours.hasRoomFor(file.rows / 60)) return;
+      const columns = await (keepsMinutes ? this.#readOnce(file) : this.loadOnce(file));
+      this.#hours.put(file.path, sumHours(columns));
+      await new Promise(setImmediate);
+    }
   }
 
   /** The newest minute in a file, ms, if it was ever read here. */

@@ -46,7 +46,7 @@ export const compareViews = async (
       if (added.length === 0 && before !== undefined && before.path === after?.path && before.sha256 === after.sha256)
         continue;
       const oldRows = before === undefined ? undefined : await months.loadOnce(before);
-      const newRows = after === undefined ? undefined : await months.loadOnce(after);
+      const newRows = after === undefined ? undefined : await months.loadSuccessor(before, after);
       compareMonth(service, oldRows, added, newRows, found);
       await new Promise(setImmediate); // answers go on meanwhile
     }

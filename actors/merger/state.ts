@@ -51,11 +51,13 @@ export const beginMerger = async (env: Env): Promise<Beginning<MergerState>> => 
   const proved = newestProved(proofs);
   const view = createView(settings.partitions, proved ? await loadManifest(env, proved.manifest) : null, await publishedPosition(env));
   const { storedEnd, broken } = await readParts(env, view);
+  const months = new MonthCache(monthReader(storage, viewFiles), monthBytesMax);
+  warmMonths(months, view);
   const batchFrom = proved === undefined ? 1 : await behind(env, proved.batch);
   return {
     state: {
       view,
-      months: new MonthCache(monthReader(storage, viewFiles), monthBytesMax),
+      months,
       chunks: new UpdateChunks(),
       gate: new PositionGate(),
       leads: false,
@@ -74,6 +76,11 @@ export const beginMerger = async (env: Env): Promise<Beginning<MergerState>> => 
     },
     fences: { 'view.proved': lastProof?.sequence ?? 0 },
   };
+};
+
+/** Beside everything else; what cannot be read is said to who asks for it. */
+export const warmMonths = (months: MonthCache, { batch }: View): void => {
+  months.warm(batch?.manifest.files ?? []).catch(() => undefined);
 };
 
 /** Rows below this were published before; a leader may have died between two services, so some seconds are said again. */

@@ -57,6 +57,31 @@ t.test(
   },
 );
 
+t.test('what questions are likely to need is read beforehand: minutes of the newest months, then hours', async (t) => {
+  const reads: string[] = [];
+  const read = async ({ path }: MonthFile) => {
+    reads.push(path);
+    return columnsOf(rowsOf(120));
+  };
+  const months = new MonthCache(read, 2 * 120 * columnBytesPerRow);
+  const files = ['2026-08', '2026-10', '2026-09'].map((name) => ({ ...month(name, 120), month: name }));
+  const [oldest, newest, middle] = files as [MonthFile, MonthFile, MonthFile];
+  await months.warm(files);
+  t.same(reads, ['2026-10', '2026-09', '2026-08']);
+  t.ok(months.peek(newest) && months.peek(middle));
+  t.equal(months.peek(oldest), undefined, 'there is room for two');
+  t.ok(months.peek(oldest, 'hour'));
+  await months.warm(files);
+  t.equal(reads.length, 3, 'nothing is read again');
+
+  const successor = month('next', 120);
+  await months.loadSuccessor(newest, successor);
+  t.ok(months.peek(successor) && months.peek(successor, 'hour'), 'no question waits for a new batch');
+  const other = month('other', 120);
+  await months.loadSuccessor(undefined, other);
+  t.equal(months.peek(other), undefined);
+});
+
 t.test('a file with another number of records than was promised is not answered from', async (t) => {
   const files = new Files();
   const partition = new Partition(0, files);
