@@ -68,7 +68,9 @@ export const makeView = async (
   const merged = mergeRows('fresh', ['i']);
   // Sorted while they are numbers: with the times as text it costs five times as much.
   const make = (rows: string) =>
-    sql.run(`CREATE OR REPLACE TEMP TABLE view AS ${projectRows(`(FROM (${rows}) ORDER BY i, minute)`, 'BIGINT', ['i'])}`);
+    sql.run(
+      `CREATE OR REPLACE TEMP TABLE view AS ${projectRows(`(FROM (${rows}) ORDER BY i, minute)`, 'BIGINT', ['i'])}`,
+    );
   if (files.length === 0) return await make(merged);
   await createTable(
     sql,

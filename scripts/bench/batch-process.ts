@@ -3,8 +3,9 @@
  * asks DuckDB barely for the same rows of the same files; it counts its own CPU and tells its parent.
  * Arguments: one JSON text, BatchOrder.
  */
-import { mkdir } from 'node:fs/promises';
+
 import { readFileSync } from 'node:fs';
+import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { mapRange } from '../../actors/mapper.js';
 import { reduceServices } from '../../actors/reducer.js';
@@ -41,7 +42,12 @@ export interface BatchReport {
   readonly manifest: StoredFile | null;
 }
 
-type Work = (order: BatchOrder, commits: readonly RawStored[], sql: Duckdb, mapped: () => void) => Promise<Pick<BatchReport, 'rows' | 'records' | 'manifest'>>;
+type Work = (
+  order: BatchOrder,
+  commits: readonly RawStored[],
+  sql: Duckdb,
+  mapped: () => void,
+) => Promise<Pick<BatchReport, 'rows' | 'records' | 'manifest'>>;
 
 const makeBatch: Work = async ({ batch, base, cut, data }, commits, sql, mapped) => {
   const storage = await openLocalStorage(data);
@@ -49,22 +55,40 @@ const makeBatch: Work = async ({ batch, base, cut, data }, commits, sql, mapped)
   const groups = chooseInputs(from, cut, [], new Map(), commits);
   const inputs: RangeMapped[] = [];
   for (const [task, taskInputs] of splitTasks(groups).entries()) {
-    inputs.push(await mapRange({ batch, task, inputs: taskInputs, output: `minutes/${batch}/${task}.parquet` }, { storage, sql }));
+    inputs.push(
+      await mapRange({ batch, task, inputs: taskInputs, output: `minutes/${batch}/${task}.parquet` }, { storage, sql }),
+    );
   }
   mapped();
   const buckets = chooseBuckets(groups);
   const listings: StoredFile[] = [];
   let records = 0;
   for (let task = 0; task < buckets; task++) {
-    const reduced = await reduceServices({
-      batch, task, buckets, base: base?.manifest ?? null, dates: [],
-      inputs: inputs.map(({ file, records: count }) => ({ ...file, records: count })), output: `minutes/${batch}/services-${task}.json`,
-    }, { storage, sql });
+    const reduced = await reduceServices(
+      {
+        batch,
+        task,
+        buckets,
+        base: base?.manifest ?? null,
+        dates: [],
+        inputs: inputs.map(({ file, records: count }) => ({ ...file, records: count })),
+        output: `minutes/${batch}/services-${task}.json`,
+      },
+      { storage, sql },
+    );
     listings.push(reduced.listing);
     records += reduced.records;
   }
   const draft = {
-    batch, base: base === null ? null : '000001', cut: [...cut], requestedAt: 0, raw: [], recomputed: {}, refused: {}, missing: [], format: 1 as const,
+    batch,
+    base: base === null ? null : '000001',
+    cut: [...cut],
+    requestedAt: 0,
+    raw: [],
+    recomputed: {},
+    refused: {},
+    missing: [],
+    format: 1 as const,
   };
   const { manifest, rows } = await writeManifest({ storage }, { draft, index: undefined }, listings);
   await storage.close();
@@ -90,8 +114,10 @@ const askBarely: Work = async ({ data, batch }, commits, sql, mapped) => {
   const folder = join(data, 'bare', batch);
   await mkdir(folder, { recursive: true });
   for (const { service } of await sql.rows('SELECT DISTINCT service FROM minutes')) {
-    await sql.run(`COPY (SELECT ${bareColumns} FROM minutes WHERE service = $service ORDER BY minute) TO $file (FORMAT parquet)`,
-      { service: String(service), file: join(folder, `${service}.parquet`) });
+    await sql.run(
+      `COPY (SELECT ${bareColumns} FROM minutes WHERE service = $service ORDER BY minute) TO $file (FORMAT parquet)`,
+      { service: String(service), file: join(folder, `${service}.parquet`) },
+    );
   }
   const [counted] = await sql.rows('SELECT count(*) AS rows, sum(msg_num) AS records FROM minutes');
   return { rows: Number(counted?.rows), records: Number(counted?.records), manifest: null };
@@ -105,13 +131,23 @@ const run = async (order: BatchOrder): Promise<BatchReport> => {
     const { user, system } = process.cpuUsage(before);
     return (user + system) / 1e6;
   };
-  const sql = await openDuckdb({ memoryMiB: order.memoryMiB, threads: order.threads, tempFolder: join(order.data, 'spill'), allowedFolders: [order.data] });
+  const sql = await openDuckdb({
+    memoryMiB: order.memoryMiB,
+    threads: order.threads,
+    tempFolder: join(order.data, 'spill'),
+    allowedFolders: [order.data],
+  });
   let mapCpuSeconds = 0;
-  const made = await (order.work === 'batch' ? makeBatch : askBarely)(order, commits, sql, () => { mapCpuSeconds = cpuSeconds(); });
+  const made = await (order.work === 'batch' ? makeBatch : askBarely)(order, commits, sql, () => {
+    mapCpuSeconds = cpuSeconds();
+  });
   sql.close();
   return {
-    cpuSeconds: cpuSeconds(), mapCpuSeconds, seconds: (performance.now() - startedAt) / 1_000,
-    rssMiBMax: Math.round(process.resourceUsage().maxRSS / 1024), ...made,
+    cpuSeconds: cpuSeconds(),
+    mapCpuSeconds,
+    seconds: (performance.now() - startedAt) / 1_000,
+    rssMiBMax: Math.round(process.resourceUsage().maxRSS / 1024),
+    ...made,
   };
 };
 

@@ -13,16 +13,19 @@ import { RawRecords, spanMs } from './raw-records.js';
 
 const program = fileURLToPath(new URL('./batch-process.js', import.meta.url));
 
-const runBatch = (order: BatchOrder): Promise<BatchReport> => new Promise((resolve, reject) => {
-  const child = fork(program, [JSON.stringify(order)], { stdio: 'inherit' });
-  const endNow = (): void => { child.kill('SIGKILL'); };
-  process.once('exit', endNow);
-  child.once('message', (report) => resolve(report as BatchReport));
-  child.once('exit', (code) => {
-    process.removeListener('exit', endNow);
-    reject(new OutOfReachError(`the batch's process ended with ${code} and no report`));
+const runBatch = (order: BatchOrder): Promise<BatchReport> =>
+  new Promise((resolve, reject) => {
+    const child = fork(program, [JSON.stringify(order)], { stdio: 'inherit' });
+    const endNow = (): void => {
+      child.kill('SIGKILL');
+    };
+    process.once('exit', endNow);
+    child.once('message', (report) => resolve(report as BatchReport));
+    child.once('exit', (code) => {
+      process.removeListener('exit', endNow);
+      reject(new OutOfReachError(`the batch's process ended with ${code} and no report`));
+    });
   });
-});
 
 export interface BatchResult {
   readonly bare: BatchReport;
@@ -34,11 +37,18 @@ export interface BatchResult {
 }
 
 /** Bare, batch, bare again: the mean of the two bare ones, for the machine is not alone. */
-export const benchBatch = async (records: number, { next = true, tell = (_: string): void => undefined } = {}): Promise<BatchResult> => {
+export const benchBatch = async (
+  records: number,
+  { next = true, tell = (_: string): void => undefined } = {},
+): Promise<BatchResult> => {
   const data = await mkdtemp(join(tmpdir(), 'tidemark-bench-'));
   try {
     const raw = new RawRecords(data);
-    const common = { data, memoryMiB: settingsTable.memoryMiB.parse(settingsTable.memoryMiB.default as string, { name: '', folder: '' }), threads: 2 };
+    const common = {
+      data,
+      memoryMiB: settingsTable.memoryMiB.parse(settingsTable.memoryMiB.default as string, { name: '', folder: '' }),
+      threads: 2,
+    };
     const commitsIn = async (name: string, commits: readonly RawStored[]): Promise<string> => {
       await writeFile(join(data, name), JSON.stringify(commits));
       return join(data, name);
@@ -51,18 +61,36 @@ export const benchBatch = async (records: number, { next = true, tell = (_: stri
     const before = await runBatch({ ...order, work: 'bare', batch: 'a' });
     const batch = await runBatch({ ...order, work: 'batch', batch: '000001' });
     const after = await runBatch({ ...order, work: 'bare', batch: 'b' });
-    const bare = { ...after, cpuSeconds: (before.cpuSeconds + after.cpuSeconds) / 2, mapCpuSeconds: (before.mapCpuSeconds + after.mapCpuSeconds) / 2 };
+    const bare = {
+      ...after,
+      cpuSeconds: (before.cpuSeconds + after.cpuSeconds) / 2,
+      mapCpuSeconds: (before.mapCpuSeconds + after.mapCpuSeconds) / 2,
+    };
     check(batch, cut, bare.rows);
     if (!next || batch.manifest === null) return { bare, batch, next: undefined, late: undefined };
     const base = { manifest: batch.manifest, cut };
     tell('the next batch');
     const added = await commitsIn('commits-2.json', raw.add(Math.ceil(records / 100), spanMs, spanMs / 100));
     const afterNext = raw.position;
-    const nextReport = await runBatch({ ...common, commits: added, work: 'batch', batch: '000002', base, cut: afterNext });
+    const nextReport = await runBatch({
+      ...common,
+      commits: added,
+      work: 'batch',
+      batch: '000002',
+      base,
+      cut: afterNext,
+    });
     check(nextReport, afterNext);
     const lateCommits = await commitsIn('commits-3.json', raw.add(Math.ceil(records / 100)));
     const second = { manifest: nextReport.manifest ?? batch.manifest, cut: afterNext };
-    const lateReport = await runBatch({ ...common, commits: lateCommits, work: 'batch', batch: '000003', base: second, cut: raw.position });
+    const lateReport = await runBatch({
+      ...common,
+      commits: lateCommits,
+      work: 'batch',
+      batch: '000003',
+      base: second,
+      cut: raw.position,
+    });
     check(lateReport, raw.position);
     return { bare, batch, next: nextReport, late: lateReport };
   } finally {
@@ -73,5 +101,7 @@ export const benchBatch = async (records: number, { next = true, tell = (_: stri
 /** What is fast and wrong is no result. @throws PromiseError */
 const check = ({ records, rows }: BatchReport, cut: readonly number[], rowsExpected = rows): void => {
   if (records === sumPosition(cut) && rows === rowsExpected) return;
-  throw new PromiseError(`the batch has ${rows} rows of ${records} records; expected were ${rowsExpected} of ${sumPosition(cut)}`);
+  throw new PromiseError(
+    `the batch has ${rows} rows of ${records} records; expected were ${rowsExpected} of ${sumPosition(cut)}`,
+  );
 };

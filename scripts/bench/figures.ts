@@ -22,16 +22,25 @@ export interface Figure {
 export const ratioOf = ({ measured, againstMeasured }: Figure): number => measured / againstMeasured;
 
 export const outcomeOf = (figure: Figure): 'goal' | 'required' | 'MISSED' => {
-  const reaches = (limit: number): boolean => (figure.is === 'most' ? ratioOf(figure) <= limit : ratioOf(figure) >= limit);
+  const reaches = (limit: number): boolean =>
+    figure.is === 'most' ? ratioOf(figure) <= limit : ratioOf(figure) >= limit;
   return reaches(figure.goal) ? 'goal' : reaches(figure.required) ? 'required' : 'MISSED';
 };
 
 /** A figure against a limit of its own unit. */
 export const againstLimit = (
-  figure: Pick<Figure, 'line' | 'what' | 'measured' | 'unit' | 'is'> & { required: number; goal: number; more?: Figure['more'] },
+  figure: Pick<Figure, 'line' | 'what' | 'measured' | 'unit' | 'is'> & {
+    required: number;
+    goal: number;
+    more?: Figure['more'];
+  },
 ): Figure => ({
-  ...figure, against: `${figure.is === 'most' ? 'at most' : 'at least'} ${number(figure.required)} ${figure.unit}`, againstMeasured: figure.required,
-  required: 1, goal: figure.goal / figure.required, more: figure.more ?? {},
+  ...figure,
+  against: `${figure.is === 'most' ? 'at most' : 'at least'} ${number(figure.required)} ${figure.unit}`,
+  againstMeasured: figure.required,
+  required: 1,
+  goal: figure.goal / figure.required,
+  more: figure.more ?? {},
 });
 
 export const number = (value: number): string =>
@@ -39,11 +48,20 @@ export const number = (value: number): string =>
 
 const sign = { most: '<=', least: '>=' } as const;
 
-export const figuresTable = (figures: readonly Figure[]): string => columns([
-  ['line', 'what', 'measured', 'against', 'ratio', 'required', 'goal', 'outcome', 'also'],
-  ...figures.map((figure) => [
-    figure.line, figure.what, `${number(figure.measured)} ${figure.unit}`, figure.against, `${ratioOf(figure).toFixed(2)} x`,
-    `${sign[figure.is]} ${number(figure.required)}`, `${sign[figure.is]} ${number(figure.goal)}`, outcomeOf(figure),
-    Object.entries(figure.more).map(([name, value]) => `${name} ${typeof value === 'number' ? number(value) : value}`).join(', '),
-  ]),
-]);
+export const figuresTable = (figures: readonly Figure[]): string =>
+  columns([
+    ['line', 'what', 'measured', 'against', 'ratio', 'required', 'goal', 'outcome', 'also'],
+    ...figures.map((figure) => [
+      figure.line,
+      figure.what,
+      `${number(figure.measured)} ${figure.unit}`,
+      figure.against,
+      `${ratioOf(figure).toFixed(2)} x`,
+      `${sign[figure.is]} ${number(figure.required)}`,
+      `${sign[figure.is]} ${number(figure.goal)}`,
+      outcomeOf(figure),
+      Object.entries(figure.more)
+        .map(([name, value]) => `${name} ${typeof value === 'number' ? number(value) : value}`)
+        .join(', '),
+    ]),
+  ]);

@@ -41,29 +41,39 @@ export const benchFreshness = async (seconds: number, messagesPerSecond: number)
     });
     const source = openSource({ connection, subject: `metrics.${service}.bench`, agent: `probe-${process.pid}` });
     const load = system.publish({
-      seconds: seconds + settleMs / 1_000, messagesPerSecond: messagesPerSecond - probesPerSecond, linesPerMessage: 1, services: 20, hostsPerService: 10,
+      seconds: seconds + settleMs / 1_000,
+      messagesPerSecond: messagesPerSecond - probesPerSecond,
+      linesPerMessage: 1,
+      services: 20,
+      hostsPerService: 10,
     });
     const startedAt = performance.now();
     while (performance.now() - startedAt < seconds * 1_000 + settleMs) {
-      const due = (performance.now() - startedAt) * probesPerSecond / 1_000;
+      const due = ((performance.now() - startedAt) * probesPerSecond) / 1_000;
       while (publishedAt.length < due) {
         const number = publishedAt.length;
         publishedAt.push(performance.now());
-        source.add(JSON.stringify({ service, host: 'bench', timestamp: Date.now(), cpu: number % 100, ram: 1, disk: 1 }));
+        source.add(
+          JSON.stringify({ service, host: 'bench', timestamp: Date.now(), cpu: number % 100, ram: 1, disk: 1 }),
+        );
       }
       await new Promise((resolve) => setTimeout(resolve, 5));
     }
     const report = await load;
     const lateAt = performance.now() + lateMsMax;
     await until(async () => {
-      if (performance.now() > lateAt) throw new OutOfReachError(`${publishedAt.length} probes were published, ${visibleMs.length} are in updates`);
+      if (performance.now() > lateAt)
+        throw new OutOfReachError(`${publishedAt.length} probes were published, ${visibleMs.length} are in updates`);
       return visibleMs.length >= publishedAt.length;
     });
     source.close();
-    const counted = visibleMs.slice(Math.floor(probesPerSecond * settleMs / 1_000)); // leases and code are warm
+    const counted = visibleMs.slice(Math.floor((probesPerSecond * settleMs) / 1_000)); // leases and code are warm
     return {
-      p50Ms: quantile(counted, 0.5), p99Ms: quantile(counted, 0.99), maxMs: Math.max(...counted), probes: counted.length,
-      messagesPerSecond: Math.round(report.readings / report.sealedAfterMs * 1_000) + probesPerSecond,
+      p50Ms: quantile(counted, 0.5),
+      p99Ms: quantile(counted, 0.99),
+      maxMs: Math.max(...counted),
+      probes: counted.length,
+      messagesPerSecond: Math.round((report.readings / report.sealedAfterMs) * 1_000) + probesPerSecond,
     };
   } finally {
     await connection.close();

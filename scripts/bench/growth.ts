@@ -12,7 +12,11 @@ export interface GrowthResult {
   readonly many: CpuPerMessage;
 }
 
-interface CpuPerMessage { readonly kept: number; readonly tidemark: number; readonly nats: number }
+interface CpuPerMessage {
+  readonly kept: number;
+  readonly tidemark: number;
+  readonly nats: number;
+}
 
 const messagesPerSecond = 20_000;
 const linesPerMessage = 100;
@@ -31,14 +35,18 @@ export const benchGrowth = async (records: number, seconds: number): Promise<Gro
     while (kept < to) {
       const rate = 1_000; // a hundred thousand records a second
       const { readings } = await system.publish({
-        seconds: Math.min(60, (to - kept) / linesPerMessage / rate), messagesPerSecond: rate, linesPerMessage, ...services,
+        seconds: Math.min(60, (to - kept) / linesPerMessage / rate),
+        messagesPerSecond: rate,
+        linesPerMessage,
+        ...services,
       });
       kept += readings;
     }
     await viewed();
     await askBatch(bus, 'batch', batchWaitMs);
   };
-  const viewed = (): Promise<void> => until(async () => sumPosition((await queryExact(bus, { from: 0, to: 1 })).terms.position) >= kept);
+  const viewed = (): Promise<void> =>
+    until(async () => sumPosition((await queryExact(bus, { from: 0, to: 1 })).terms.position) >= kept);
   const measure = async (): Promise<CpuPerMessage> => {
     const before = system.usage();
     const keptBefore = kept;
@@ -47,7 +55,7 @@ export const benchGrowth = async (records: number, seconds: number): Promise<Gro
     await viewed();
     const after = system.usage();
     const spent = (...names: (keyof ReturnType<BenchSystem['usage']>)[]): number =>
-      names.reduce((sum, name) => sum + after[name].cpuSeconds - before[name].cpuSeconds, 0) / readings * 1e6;
+      (names.reduce((sum, name) => sum + after[name].cpuSeconds - before[name].cpuSeconds, 0) / readings) * 1e6;
     return { kept: keptBefore, tidemark: spent('buffers', 'layers'), nats: spent('nats') };
   };
   try {

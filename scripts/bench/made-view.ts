@@ -28,22 +28,54 @@ const rowsOf = ({ services, from, to }: MadeServices): string => {
 };
 
 /** Writes the view's files below `data` and says in BATCH that it is proved; a merger that starts then answers from it. */
-export const makeProvedView = async (data: string, bus: Bus, partitions: number, made: readonly MadeServices[]): Promise<void> => {
+export const makeProvedView = async (
+  data: string,
+  bus: Bus,
+  partitions: number,
+  made: readonly MadeServices[],
+): Promise<void> => {
   const batch = '000001';
   const storage = await openLocalStorage(data);
-  const sql = await openDuckdb({ memoryMiB: 1024, threads: 2, tempFolder: join(data, 'spill'), allowedFolders: [data] });
+  const sql = await openDuckdb({
+    memoryMiB: 1024,
+    threads: 2,
+    tempFolder: join(data, 'spill'),
+    allowedFolders: [data],
+  });
   try {
     const all = made.map((one) => rowsOf(one)).join(' UNION ');
     const localFile = join(storage.workFolder, 'rows.parquet');
     await sql.run(...copyToParquet(`SELECT ${rowColumns.join(', ')} FROM (${all})`, 'COMPRESSION zstd', localFile, {}));
     const { existed: _, ...input } = await storage.adopt(localFile, `minutes/${batch}/0.parquet`);
-    const reduced = await reduceServices({
-      batch, task: 0, buckets: 1, base: null, dates: [], inputs: [{ ...input, records: 0 }], output: `minutes/${batch}/services-0.json`,
-    }, { storage, sql });
+    const reduced = await reduceServices(
+      {
+        batch,
+        task: 0,
+        buckets: 1,
+        base: null,
+        dates: [],
+        inputs: [{ ...input, records: 0 }],
+        output: `minutes/${batch}/services-0.json`,
+      },
+      { storage, sql },
+    );
     const { records } = reduced;
-    const cut = Array.from({ length: partitions }, (_, p) => Math.floor((records * (p + 1)) / partitions) - Math.floor((records * p) / partitions));
+    const cut = Array.from(
+      { length: partitions },
+      (_, p) => Math.floor((records * (p + 1)) / partitions) - Math.floor((records * p) / partitions),
+    );
     const requestedAt = Date.now();
-    const draft = { batch, base: null, cut, requestedAt, raw: [], recomputed: {}, refused: {}, missing: [], format: 1 as const };
+    const draft = {
+      batch,
+      base: null,
+      cut,
+      requestedAt,
+      raw: [],
+      recomputed: {},
+      refused: {},
+      missing: [],
+      format: 1 as const,
+    };
     const { manifest, rows } = await writeManifest({ storage }, { draft, index: undefined }, [reduced.listing]);
     const proved: ViewProved = { batch, cut, records, rows, differences: 0, examples: [], manifest, requestedAt };
     await bus.publish('view.proved', JSON.stringify(proved));

@@ -5,7 +5,7 @@
 import { tmpdir } from 'node:os';
 import { parseArgs } from 'node:util';
 import { exitCodeOf, exitCodes, messageOf, UsageError } from '../../infra/errors.js';
-import { figuresTable, type Figure, outcomeOf, ratioOf } from './figures.js';
+import { type Figure, figuresTable, outcomeOf, ratioOf } from './figures.js';
 import { type BenchOptions, lines, type RunLine } from './lines.js';
 import { describeMachine, machineText } from './machine.js';
 
@@ -22,11 +22,14 @@ Exits with 1 if a figure is not what is required.
 const wholeNumber = (name: string, text: string | undefined): number | undefined => {
   if (text === undefined) return undefined;
   const value = Number(text);
-  if (!Number.isSafeInteger(value) || value < 1) throw new UsageError(`--${name} ${text}: write a whole number from 1 on`);
+  if (!Number.isSafeInteger(value) || value < 1)
+    throw new UsageError(`--${name} ${text}: write a whole number from 1 on`);
   return value;
 };
 
-const tell = (line: string): void => { process.stderr.write(`${line}\n`); };
+const tell = (line: string): void => {
+  process.stderr.write(`${line}\n`);
+};
 
 const chosenLines = (names: readonly string[]): [string, RunLine][] => {
   const unknown = names.find((name) => !lines.has(name));
@@ -37,8 +40,14 @@ const chosenLines = (names: readonly string[]): [string, RunLine][] => {
 const readWords = (words: string[]) => {
   try {
     return parseArgs({
-      args: words, allowPositionals: true,
-      options: { seconds: { type: 'string' }, records: { type: 'string' }, json: { type: 'boolean' }, help: { type: 'boolean', short: 'h' } },
+      args: words,
+      allowPositionals: true,
+      options: {
+        seconds: { type: 'string' },
+        records: { type: 'string' },
+        json: { type: 'boolean' },
+        help: { type: 'boolean', short: 'h' },
+      },
     });
   } catch (error) {
     throw new UsageError(messageOf(error), { cause: error });
@@ -52,7 +61,9 @@ const run = async (words: string[]): Promise<number> => {
     return exitCodes.ok;
   }
   const options: BenchOptions = {
-    seconds: wholeNumber('seconds', values.seconds), records: wholeNumber('records', values.records) ?? 10_000_000, tell,
+    seconds: wholeNumber('seconds', values.seconds),
+    records: wholeNumber('records', values.records) ?? 10_000_000,
+    tell,
   };
   const chosen = chosenLines(positionals);
   const machine = await describeMachine(tmpdir());
@@ -62,9 +73,11 @@ const run = async (words: string[]): Promise<number> => {
     tell(`${name} …`);
     figures.push(...(await runLine(options)));
   }
-  process.stdout.write(values.json === true
-    ? `${JSON.stringify({ machine, figures: figures.map((figure) => ({ ...figure, ratio: ratioOf(figure), outcome: outcomeOf(figure) })) }, null, 1)}\n`
-    : `${machineText(machine)}\n${figuresTable(figures)}`);
+  process.stdout.write(
+    values.json === true
+      ? `${JSON.stringify({ machine, figures: figures.map((figure) => ({ ...figure, ratio: ratioOf(figure), outcome: outcomeOf(figure) })) }, null, 1)}\n`
+      : `${machineText(machine)}\n${figuresTable(figures)}`,
+  );
   return figures.every((figure) => outcomeOf(figure) !== 'MISSED') ? exitCodes.ok : exitCodes.failed;
 };
 

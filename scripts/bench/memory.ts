@@ -32,7 +32,9 @@ const MiB = 1024 * 1024;
 
 const childrenOf = (pid: number): number[] => {
   try {
-    return readdirSync(`/proc/${pid}/task`).flatMap((task) => readFileSync(`/proc/${pid}/task/${task}/children`, 'utf8').split(' ').filter(Boolean).map(Number));
+    return readdirSync(`/proc/${pid}/task`).flatMap((task) =>
+      readFileSync(`/proc/${pid}/task/${task}/children`, 'utf8').split(' ').filter(Boolean).map(Number),
+    );
   } catch {
     return []; // it ended meanwhile
   }
@@ -75,10 +77,29 @@ const publish = (order: PublisherOrder): { report: Promise<PublisherReport>; chi
 export const benchMemory = async (seconds: number, messagesPerSecond: number): Promise<MemoryResult> => {
   const data = await mkdtemp(join(tmpdir(), 'tidemark-bench-'));
   const port = await freePort();
-  const words = ['start', '--data', data, '--nats-port', String(port), '--nats-http-port', String(await freePort()), '--http-port', '0', '--log-level', 'warn'];
+  const words = [
+    'start',
+    '--data',
+    data,
+    '--nats-port',
+    String(port),
+    '--nats-http-port',
+    String(await freePort()),
+    '--http-port',
+    '0',
+    '--log-level',
+    'warn',
+  ];
   const system = spawn(process.execPath, [cli, ...words], { stdio: ['pipe', 'ignore', 'inherit'] });
   const pid = system.pid as number;
-  const endNow = (): void => { for (const one of treeOf(pid).reverse()) try { process.kill(one, 'SIGKILL'); } catch { /* it was gone already */ } };
+  const endNow = (): void => {
+    for (const one of treeOf(pid).reverse())
+      try {
+        process.kill(one, 'SIGKILL');
+      } catch {
+        /* it was gone already */
+      }
+  };
   process.once('exit', endNow);
   const nats = `nats://127.0.0.1:${port}`;
   const open = async () => {
@@ -101,7 +122,14 @@ export const benchMemory = async (seconds: number, messagesPerSecond: number): P
         const now = lookAt(pid);
         if (now.pssMiB > peak.pssMiB) peak = now;
       }, sampleEveryMs);
-      const { report } = publish({ nats, seconds: phaseSeconds, messagesPerSecond, linesPerMessage: 1, services: 20, hostsPerService: 10 });
+      const { report } = publish({
+        nats,
+        seconds: phaseSeconds,
+        messagesPerSecond,
+        linesPerMessage: 1,
+        services: 20,
+        hostsPerService: 10,
+      });
       await new Promise((resolve) => setTimeout(resolve, phaseSeconds * 500));
       await askBatch(bus, 'batch', batchWaitMs);
       const { readings } = await report;

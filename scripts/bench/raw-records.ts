@@ -58,8 +58,10 @@ export class RawRecords {
       const end = Math.floor((count * (p + 1)) / partitions);
       for (let i = Math.floor((count * p) / partitions); i < end; i += recordsPerCommit) {
         const records = Math.min(recordsPerCommit, end - i);
-        const first = Math.floor(count * p / partitions);
-        commits.push(this.#commit(p, records, (j) => startMs + from + Math.floor(((i - first + j) / (end - first)) * ms)));
+        const first = Math.floor((count * p) / partitions);
+        commits.push(
+          this.#commit(p, records, (j) => startMs + from + Math.floor(((i - first + j) / (end - first)) * ms)),
+        );
       }
     }
     return commits;
@@ -74,9 +76,19 @@ export class RawRecords {
       const isLate = mixed(number, 1) % 100 === 0;
       const at = Math.max(startMs, timeOf(i) - (isLate ? mixed(number, 2) % dayMs : 0));
       const isCoarse = mixed(number, 3) % 5 === 0;
-      const percent = (salt: number) => isCoarse ? (mixed(number, salt) % 11) * 10_000_000 : (mixed(number, salt) % 10_000) * 10_000;
+      const percent = (salt: number) =>
+        isCoarse ? (mixed(number, salt) % 11) * 10_000_000 : (mixed(number, salt) % 10_000) * 10_000;
       const [service, name] = [`service-${host % services}`, `host-${host}`];
-      const reading = { service, host: name, at, cpu: percent(4), ram: percent(5), disk: percent(6), agent: `run-${host}`, n: number + 1 };
+      const reading = {
+        service,
+        host: name,
+        at,
+        cpu: percent(4),
+        ram: percent(5),
+        disk: percent(6),
+        agent: `run-${host}`,
+        n: number + 1,
+      };
       const date = dateOf(at);
       let gathered = byDate.get(date);
       if (gathered === undefined) {
@@ -107,7 +119,13 @@ export class RawRecords {
     const fromByte = file.bytes;
     file.bytes += bytes.byteLength;
     return {
-      path: file.path, fromByte, toByte: file.bytes, sha256: createHash('sha256').update(bytes).digest('hex'), records: lines.length, minuteMin, minuteMax,
+      path: file.path,
+      fromByte,
+      toByte: file.bytes,
+      sha256: createHash('sha256').update(bytes).digest('hex'),
+      records: lines.length,
+      minuteMin,
+      minuteMax,
     };
   }
 }
