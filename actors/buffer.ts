@@ -33,7 +33,7 @@ import { isAgent, isEmptyLine, isReadingNumber, isRefusal, readLine, splitLines 
 import { chainHeader, encodeSegment, nextChain } from '../protocol/segment.js';
 import { beginBuffer, purgeMetrics, purgeSegments, storeTable } from './buffer/begin.js';
 import {
-  addReading, hasContent, headOf, isFull, noteRefused, noteTaken, openSegment, type OpenSegment, type Place, recordsIn, refusedToldMax,
+  addReading, hasContent, headOf, isFull, noteTaken, openSegment, type OpenSegment, type Place, recordsIn, refusedToldMax,
 } from './buffer/open-segment.js';
 import { entryOf, lookUp, type SourceEntry, type SourceTable, take, takeMissingChanges } from './buffer/source-table.js';
 import { bufferTicks } from './buffer/ticks.js';
@@ -118,11 +118,11 @@ const addMessage = (state: BufferState, published: PublishedMessage, outputs: Ou
   const lines = splitLines(message.body);
   const done = state.skip?.sequence === sequence ? state.skip.lines : 0;
   state.skip = undefined;
-  if (isFull(state.open, 0)) outputs.push(...seal(state)); // a message without lines adds to the head too
+  if (isFull(state.open)) outputs.push(...seal(state)); // a message without lines adds to the head too
   if (published.header && published.oldest !== undefined) close(state, entryOf(state.table, published.subject, published.header.agent, received), published.oldest);
   for (let i = done; i < lines.length; i++) {
     const line = lines[i] as Uint8Array;
-    if (isFull(state.open, line.byteLength)) {
+    if (isFull(state.open)) {
       state.place = { sequence, received, lines: i };
       outputs.push(...seal(state));
     }
@@ -143,7 +143,7 @@ const close = (state: BufferState, entry: SourceEntry, oldest: number): void => 
 
 const addLine = (state: BufferState, published: PublishedMessage, line: Uint8Array, index: number): void => {
   const { subject, parsed, header, message } = published;
-  const n = header && header.n + index;
+  const n = header && isReadingNumber(header.n + index) ? header.n + index : undefined;
   if (header && n !== undefined) {
     const known = entryOf(state.table, subject, header.agent, message.received);
     if (isEmptyLine(line)) { takeWithoutRecord(state, known, n); return; } // B8
@@ -166,7 +166,7 @@ const addLine = (state: BufferState, published: PublishedMessage, line: Uint8Arr
     take(state.table, entry, read.n as number, (read.n as number) + 1);
   }
   if (isRefusal(read)) {
-    noteRefused(state.open, read.service, read.reason);
+    state.open.refused.add(read.service, read.reason, 1);
     state.open.rejected.push(rejected(state.partition, published, line, index, read.reason));
     state.counts.refused += 1;
     if (entry) {

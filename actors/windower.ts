@@ -19,12 +19,13 @@ import type { Output, Step } from '../infra/actor/output.js';
 import { followSegment, segmentsBeginning, type SegmentsAt } from '../infra/actor/segments.js';
 import { segmentsStream } from '../infra/bus/streams.js';
 import type { LogMessage } from '../infra/bus/bus.js';
-import { chunkHeader, formatChunk, groupBySize } from '../protocol/messages/chunks.js';
+import { chunkBytesMax, chunkHeader, formatChunk, groupBySize } from '../protocol/messages/chunks.js';
 import type { Missing, Refused } from '../protocol/messages/fields.js';
 import type { PartStored } from '../protocol/messages/part-stored.js';
 import type { RealtimeUpdated } from '../protocol/messages/realtime-updated.js';
 import { type RowTuple, toTuple } from '../protocol/messages/row-tuple.js';
 import { recordNumbers } from '../protocol/messages/segment-sealed.js';
+import { refusedBytesMax, RefusedTally } from '../protocol/refused-tally.js';
 import { addRecord, emptyRow, type KeyedRow, minuteOf } from '../protocol/minute-row.js';
 import type { Segment } from '../protocol/segment.js';
 import { every } from './buffer/ticks.js';
@@ -43,7 +44,7 @@ export interface WindowerState {
   readonly rows: Map<string, Map<number, OpenRow>>;
   rowCount: number;
   changed: OpenRow[];
-  readonly refused: Map<string, Map<string, number>>;
+  readonly refused: RefusedTally;
   readonly missing: Map<string, number>;
   /** Refused or missing changed since the last update. */
   isTold: boolean;
@@ -87,10 +88,8 @@ const addSegment = (state: WindowerState, { head, numbers, records }: Segment): 
 };
 
 const addRefused = (state: WindowerState, refused: Refused, missing: Missing): void => {
-  for (const [service, reasons] of Object.entries(refused)) {
-    let known = state.refused.get(service);
-    if (known === undefined) state.refused.set(service, known = new Map());
-    for (const [reason, count] of Object.entries(reasons)) known.set(reason, (known.get(reason) ?? 0) + count);
+  if (Object.keys(refused).length > 0) {
+    state.refused.addAll(refused);
     state.isTold = false;
   }
   for (const [service, count] of Object.entries(missing)) {
@@ -99,8 +98,6 @@ const addRefused = (state: WindowerState, refused: Refused, missing: Missing): v
   }
 };
 
-const refusedOf = (state: WindowerState): Refused =>
-  Object.fromEntries([...state.refused].map(([service, reasons]) => [service, Object.fromEntries(reasons)]));
 const missingOf = (state: WindowerState): Missing => Object.fromEntries(state.missing);
 
 /** The rows that changed since the last update, in chunks; nothing when nothing changed. */
@@ -109,14 +106,15 @@ const update = (state: WindowerState): Output[] => {
   if (at.offset === since && state.isTold) return [];
   const subject = `realtime.updated.${partition}`;
   const tuples = state.changed.map(({ service, minute, row }) => toTuple(service, minute, row));
-  const groups = groupBySize(tuples, (tuple: RowTuple) => (tuple[0] as string).length * 6 + 180);
   for (const open of state.changed) open.isChanged = false;
   state.changed = [];
   state.since = at.offset;
   state.isTold = true;
   state.counts.updates += 1;
-  const refused = refusedOf(state);
+  const refused = state.refused.toRefused();
   const missing = missingOf(state);
+  const countBytes = state.refused.bytes + Buffer.byteLength(JSON.stringify(missing));
+  const groups = groupBySize(tuples, (tuple: RowTuple) => (tuple[0] as string).length * 6 + 180, chunkBytesMax - 16_384 - countBytes);
   return groups.map((rows, i): Output => {
     const body: RealtimeUpdated = { partition, from, since, to: at.offset, rows, refused, missing };
     return {
@@ -137,7 +135,7 @@ const close = (state: WindowerState): Output[] => {
   if (at.offset === from) return [];
   const outputs = update(state);
   const rows = allRows(state);
-  const refused = refusedOf(state);
+  const refused = state.refused.toRefused();
   const missing = missingOf(state);
   state.rows.clear();
   state.rowCount = 0;
@@ -203,7 +201,7 @@ const begin = async ({ bus }: Env, partition: number): Promise<Beginning<Windowe
   const at: SegmentsAt = part ? { offset: part.message.to, ...part.message.segments } : segmentsBeginning;
   return {
     state: {
-      partition, at, from: at.offset, since: at.offset, rows: new Map(), rowCount: 0, changed: [], refused: new Map(), missing: new Map(),
+      partition, at, from: at.offset, since: at.offset, rows: new Map(), rowCount: 0, changed: [], refused: new RefusedTally(refusedBytesMax), missing: new Map(),
       isTold: true, counts: { records: 0, updates: 0, parts: 0 },
     },
     logs: { segments: { stream: segmentsStream(partition), start: { sequence: at.sequence + 1 }, held: 256 } },

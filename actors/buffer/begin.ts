@@ -14,7 +14,7 @@ import { createHash, randomBytes } from 'node:crypto';
 import type { BufferState } from '../buffer.js';
 import { readNamed } from '../scheduler/manifest.js';
 import { openSegment, type Place } from './open-segment.js';
-import { emptyTable, entryOf, forgetSilent, fromSnapshot, type SourceTable, take, toSnapshot } from './source-table.js';
+import { emptyTable, entryOf, forgetSilent, fromSnapshot, setMissing, type SourceTable, takeAgain, toSnapshot } from './source-table.js';
 
 /** A source is forgotten this long after its last reading. */
 const forgetAfterMs = 30 * 86_400_000;
@@ -79,9 +79,9 @@ const replay = async (env: Env, partition: number, table: SourceTable, from: num
         const head = decodeHead(message.body);
         for (const source of head.taken) {
           const entry = entryOf(table, source.subject, source.agent, message.received);
-          for (const [start, end] of source.ranges) take(table, entry, start, end);
+          for (const [start, end] of source.ranges) takeAgain(entry, start, end);
         }
-        for (const [service, count] of Object.entries(head.missing)) table.missing.set(service, count);
+        for (const [service, count] of Object.entries(head.missing)) setMissing(table, service, count);
         expected += 1;
         if (expected > to) break;
       }
@@ -89,7 +89,6 @@ const replay = async (env: Env, partition: number, table: SourceTable, from: num
   } finally {
     await reader.close();
   }
-  table.missingChanged.clear();
 };
 
 /** B10: by sequence only if the message there is still the noted one, else by its receipt time; never from the beginning. */

@@ -1,13 +1,16 @@
 /** What the buffer has gathered since the last segment: the next one, while it fills. */
-import type { Missing, Refused } from '../../protocol/messages/fields.js';
+import type { Missing } from '../../protocol/messages/fields.js';
 import { recordNumbers, type SegmentHead } from '../../protocol/messages/segment-sealed.js';
 import { addRange, type Range, type Ranges } from '../../protocol/range.js';
 import { recordLine, type Reading } from '../../protocol/reading.js';
+import { refusedBytesMax, RefusedTally } from '../../protocol/refused-tally.js';
 import type { Output } from '../../infra/actor/output.js';
-import type { SourceEntry } from './source-table.js';
+import { missingBytesMax, type SourceEntry } from './source-table.js';
 
-/** Together with the head it stays below the 1,000,000 bytes that a segment may have. */
-const bytesMax = 960_000;
+/** With the headers and what is missing it stays below the 1,000,000 bytes that a segment may have. */
+const bytesMax = 1_000_000 - 1_000 - missingBytesMax;
+/** What one line may add: its record has three names and a subject, and so have the head's lists; a name of 200 bytes takes 1,202 in JSON. */
+const lineGrowthMax = 12_000;
 /** A commit says for each date where its bytes are, and has to fit into a message. */
 const datesMax = 500;
 /** An acknowledgement tells this many refused at a time. */
@@ -27,7 +30,7 @@ export interface OpenSegment {
   readonly numbers: number[];
   readonly services: Map<string, number>;
   readonly sources: Map<SourceEntry, OpenSource>;
-  readonly refused: Map<string, Map<string, number>>;
+  readonly refused: RefusedTally;
   /** Publishes of refused lines: they go out before the segment (B12). */
   readonly rejected: Output[];
   readonly days: Set<number>;
@@ -35,7 +38,7 @@ export interface OpenSegment {
 }
 
 export const openSegment = (from: number): OpenSegment => ({
-  from, lines: '', lineBytes: 0, numbers: [], services: new Map(), sources: new Map(), refused: new Map(), rejected: [],
+  from, lines: '', lineBytes: 0, numbers: [], services: new Map(), sources: new Map(), refused: new RefusedTally(refusedBytesMax), rejected: [],
   days: new Set(), headBytes: 400,
 });
 
@@ -43,11 +46,14 @@ export const recordsIn = (open: OpenSegment): number => open.numbers.length / re
 
 /** Whether it holds anything that a segment must say. */
 export const hasContent = (open: OpenSegment): boolean =>
-  open.numbers.length > 0 || open.sources.size > 0 || open.refused.size > 0;
+  open.numbers.length > 0 || open.sources.size > 0 || !open.refused.isEmpty;
 
-/** Whether one more line of at most this many bytes may not fit. */
-export const isFull = (open: OpenSegment, lineBytes: number): boolean =>
-  open.lineBytes + open.numbers.length * 8 + open.headBytes + lineBytes + 2_500 > bytesMax || open.days.size >= datesMax;
+/** Bytes of a text in JSON: six for a control character. */
+const quotedBytes = (text: string): number => Buffer.byteLength(JSON.stringify(text));
+
+/** Whether one more line may not fit. */
+export const isFull = (open: OpenSegment): boolean =>
+  open.lineBytes + open.numbers.length * 8 + open.headBytes + open.refused.bytes + lineGrowthMax > bytesMax || open.days.size >= datesMax;
 
 export const addReading = (open: OpenSegment, reading: Reading, received: number, identitySubject: string | undefined): void => {
   const line = recordLine(open.from + recordsIn(open), reading, received, identitySubject);
@@ -56,7 +62,7 @@ export const addReading = (open: OpenSegment, reading: Reading, received: number
   if (service === undefined) {
     service = open.services.size;
     open.services.set(reading.service, service);
-    open.headBytes += Buffer.byteLength(reading.service) * 2 + 8;
+    open.headBytes += quotedBytes(reading.service) + 1;
   }
   open.lines += `${line}\n`;
   open.lineBytes += bytes;
@@ -70,26 +76,15 @@ export const noteTaken = (open: OpenSegment, entry: SourceEntry, from: number, t
   if (source === undefined) {
     source = { taken: [], refused: [] };
     open.sources.set(entry, source);
-    open.headBytes += (Buffer.byteLength(entry.subject) + Buffer.byteLength(entry.agent)) * 2 + 80;
+    open.headBytes += quotedBytes(entry.subject) + quotedBytes(entry.agent) + 80;
   }
   const last = source.taken.at(-1) as [number, number] | undefined;
   if (last !== undefined && last[1] === from) last[1] = to;
   else {
     source.taken = addRange(source.taken, from, to).map(([start, end]): Range => [start, end]);
-    open.headBytes += 36;
+    open.headBytes += 40;
   }
   return source;
-};
-
-export const noteRefused = (open: OpenSegment, service: string, reason: string): void => {
-  let reasons = open.refused.get(service);
-  if (reasons === undefined) {
-    reasons = new Map();
-    open.refused.set(service, reasons);
-    open.headBytes += Buffer.byteLength(service) * 2 + 16;
-  }
-  if (!reasons.has(reason)) open.headBytes += reason.length + 16;
-  reasons.set(reason, (reasons.get(reason) ?? 0) + 1);
 };
 
 export const headOf = (open: OpenSegment, partition: number, metrics: Place, missing: Missing): SegmentHead => ({
@@ -98,7 +93,7 @@ export const headOf = (open: OpenSegment, partition: number, metrics: Place, mis
   to: open.from + recordsIn(open),
   metrics: { ...metrics },
   taken: [...open.sources].map(([entry, source]) => ({ subject: entry.subject, agent: entry.agent, ranges: source.taken as Range[] as [number, number][] })),
-  refused: Object.fromEntries([...open.refused].map(([service, reasons]) => [service, Object.fromEntries(reasons)])) satisfies Refused,
+  refused: open.refused.toRefused(),
   missing,
   services: [...open.services.keys()],
   lineBytes: open.lineBytes,

@@ -3,6 +3,12 @@ import type { Missing } from '../../protocol/messages/fields.js';
 import { decodeName, parseSubject } from '../../protocol/name-code.js';
 import { addRange, countHoles, hasNumber, type Range, type Ranges } from '../../protocol/range.js';
 
+/** What is missing by service has to fit into a segment, a part and an update: JSON's bytes. */
+export const missingBytesMax = 64 * 1024;
+/** Of services and sources that are made up there is no end: what has no more room counts to nobody, as a gateway's does. */
+const nobody = '';
+const countBytes = 20;
+
 /** B6: a reading that would open one more is not taken. */
 export const rangesMax = 64;
 
@@ -21,13 +27,14 @@ export interface SourceEntry {
 
 export interface SourceTable {
   readonly entries: Map<string, SourceEntry>;
-  /** Missing n by service. */
+  /** Missing n by service. A service that is not in it when it has no more room never will be: it only grows. */
   readonly missing: Map<string, number>;
+  missingBytes: number;
   /** Services whose count changed since the last segment. */
   readonly missingChanged: Set<string>;
 }
 
-export const emptyTable = (): SourceTable => ({ entries: new Map(), missing: new Map(), missingChanged: new Set() });
+export const emptyTable = (): SourceTable => ({ entries: new Map(), missing: new Map(), missingBytes: 2, missingChanged: new Set() });
 
 /** A subject has no spaces, so this is unambiguous. */
 const keyOf = (subject: string, agent: string): string => `${subject} ${agent}`;
@@ -60,18 +67,34 @@ export const lookUp = (entry: SourceEntry, n: number): 'copy' | 'full' | 'free' 
 
 /** Takes [from, to) of a source; its holes count as missing until they are filled. */
 export const take = (table: SourceTable, entry: SourceEntry, from: number, to: number): void => {
+  const before = entry.holes;
+  takeAgain(entry, from, to);
+  if (entry.holes === before) return;
+  const service = missingNameOf(table, entry.service);
+  setMissing(table, service, (table.missing.get(service) ?? 0) + entry.holes - before);
+  table.missingChanged.add(service);
+};
+
+/** The same where what is missing is known already: a segment's head says it. */
+export const takeAgain = (entry: SourceEntry, from: number, to: number): void => {
   const last = entry.taken.at(-1) as [number, number] | undefined;
   if (last !== undefined && last[1] === from) {
     last[1] = to; // the next in order: the holes stay as they are
     return;
   }
   entry.taken = addRange(entry.taken, from, to).map(([start, end]): Range => [start, end]);
-  const holes = countHoles(entry.taken, 1);
-  if (holes !== entry.holes) {
-    table.missing.set(entry.service, (table.missing.get(entry.service) ?? 0) + holes - entry.holes);
-    table.missingChanged.add(entry.service);
-    entry.holes = holes;
-  }
+  entry.holes = countHoles(entry.taken, 1);
+};
+
+const missingBytesOf = (service: string): number => Buffer.byteLength(JSON.stringify(service)) + countBytes;
+
+/** Which service's count a source's holes are in: its own, if that has room. */
+const missingNameOf = (table: SourceTable, service: string): string =>
+  table.missing.has(service) || table.missingBytes + missingBytesOf(service) <= missingBytesMax ? service : nobody;
+
+export const setMissing = (table: SourceTable, service: string, count: number): void => {
+  if (!table.missing.has(service)) table.missingBytes += missingBytesOf(service);
+  table.missing.set(service, count);
 };
 
 /** Forgets sources that were last heard before `heardBefore`. What is missing of theirs stays missing. */
@@ -79,9 +102,12 @@ export const forgetSilent = (table: SourceTable, heardBefore: number): void => {
   for (const [key, entry] of table.entries) if (entry.heardAt < heardBefore) table.entries.delete(key);
 };
 
+/** An n may be 2^53 - 1: what sources miss together may pass what a message can say. */
+const toldCount = (count: number): number => Math.min(Math.max(count, 0), Number.MAX_SAFE_INTEGER);
+
 /** Missing counts that changed since the last call. */
 export const takeMissingChanges = (table: SourceTable): Missing => {
-  const changes = Object.fromEntries([...table.missingChanged].map((service) => [service, table.missing.get(service) ?? 0]));
+  const changes = Object.fromEntries([...table.missingChanged].map((service) => [service, toldCount(table.missing.get(service) ?? 0)]));
   table.missingChanged.clear();
   return changes;
 };
@@ -98,7 +124,7 @@ export const toSnapshot = (table: SourceTable, offset: number): string => JSON.s
   format: 1,
   offset,
   sources: [...table.entries.values()].map((e) => [e.subject, e.agent, e.heardAt, e.closedBelow, e.taken]),
-  missing: [...table.missing],
+  missing: [...table.missing].map(([service, count]) => [service, toldCount(count)] as const),
 } satisfies TableSnapshot);
 
 export const fromSnapshot = (text: string): SourceTable => {
@@ -110,6 +136,6 @@ export const fromSnapshot = (text: string): SourceTable => {
     entry.closedBelow = closedBelow;
     entry.holes = countHoles(entry.taken, 1);
   }
-  for (const [service, count] of snapshot.missing) table.missing.set(service, count);
+  for (const [service, count] of snapshot.missing) setMissing(table, service, count);
   return table;
 };

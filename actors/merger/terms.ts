@@ -23,7 +23,7 @@ export const termsOf = (view: View, services: readonly string[] | undefined): Om
     batch: view.batch?.batch ?? null,
     cut: [...cutOf(view)],
     position: [...positionOf(view)],
-    missing,
+    missing: Math.min(missing, Number.MAX_SAFE_INTEGER), // an n may be 2^53 - 1
     refused,
     late,
   };

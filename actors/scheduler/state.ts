@@ -7,6 +7,7 @@ import type {
 import type { Missing, Refused } from '../../protocol/messages/fields.js';
 import type { PartStored } from '../../protocol/messages/part-stored.js';
 import type { RawStored } from '../../protocol/messages/raw-stored.js';
+import { refusedFileBytesMax, RefusedTally } from '../../protocol/refused-tally.js';
 import { type Position, zeroPosition } from '../../protocol/range.js';
 import { addCommit, type RawFile } from './plan.js';
 
@@ -121,26 +122,16 @@ export const rebase = (state: SchedulerState, proved: ViewProved, draft: OpenBat
   state.parts = state.parts.map((parts, p) => parts.filter((part) => part.to > (proved.cut[p] as number)));
 };
 
-export const addRefused = (sum: Refused, more: Refused): Refused => {
-  const services = new Map(Object.entries(sum).map(([service, reasons]) => [service, new Map(Object.entries(reasons))]));
-  for (const [service, reasons] of Object.entries(more)) {
-    const known = services.get(service) ?? new Map<string, number>();
-    services.set(service, known);
-    for (const [reason, count] of Object.entries(reasons)) known.set(reason, (known.get(reason) ?? 0) + count);
-  }
-  return Object.fromEntries([...services].map(([service, reasons]) => [service, Object.fromEntries(reasons)]));
-};
-
 /** Refused and missing at a new cut: the base's, and what the parts in between say. */
 export const countsAt = (state: SchedulerState, cut: Position): { refused: Refused; missing: Missing[] } => {
-  let refused = state.base.refused;
+  const refused = RefusedTally.of(state.base.refused, refusedFileBytesMax);
   const missing = state.base.missing.map((counts) => new Map(Object.entries(counts)));
   for (const part of state.parts.flat()) {
     if (part.to > (cut[part.partition] as number)) continue;
-    refused = addRefused(refused, part.refused);
+    refused.addAll(part.refused);
     for (const [service, count] of Object.entries(part.missing)) missing[part.partition]?.set(service, count);
   }
-  return { refused, missing: missing.map((counts) => Object.fromEntries([...counts].filter(([, count]) => count > 0))) };
+  return { refused: refused.toRefused(), missing: missing.map((counts) => Object.fromEntries([...counts].filter(([, count]) => count > 0))) };
 };
 
 /** Commits that end at or below a cut, in order of partition and offset. */

@@ -110,7 +110,8 @@ class PullReader implements LogReader {
     this.pending = pending;
     this.subscription = connection.subscribe(this.inbox, { callback: (error, message) => this.heard(error, message) });
     this.watch = setInterval(() => {
-      if (Date.now() - this.heardAt > 4 * heartbeatMs) this.fail(`nothing heard for ${4 * heartbeatMs} ms`);
+      // Where nothing is asked for, since what came is not taken yet, there is nothing to hear.
+      if (this.asked > 0 && Date.now() - this.heardAt > 4 * heartbeatMs) this.fail(`nothing heard for ${4 * heartbeatMs} ms`);
     }, heartbeatMs);
     this.watch.unref();
     connection.closed().then(() => this.fail('its connection is closed'), () => this.fail('its connection is closed'));
@@ -185,6 +186,7 @@ class PullReader implements LogReader {
     const here = this.messages.length - this.at;
     const room = this.held - here - this.asked;
     if (room < this.held / 2 || this.heldBytes >= requestBytesMax) return;
+    if (this.asked === 0) this.heardAt = Date.now();
     this.asked += room;
     this.connection.publish(
       `$JS.API.CONSUMER.MSG.NEXT.${this.stream}.${this.consumer}`,

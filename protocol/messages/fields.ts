@@ -6,7 +6,8 @@ export const Count = Type.Integer({ minimum: 0, maximum: Number.MAX_SAFE_INTEGER
 export const Partition = Type.Integer({ minimum: 0, maximum: 65_535 });
 /** Milliseconds since 1970, UTC. */
 export const Instant = Type.Integer();
-export const RangeShape = Type.Tuple([Offset, Offset]);
+/** [from, to): an n may be 2^53 - 1, and then the range ends behind it. */
+export const RangeShape = Type.Tuple([Offset, Type.Integer({ minimum: 0, maximum: 2 ** 53 })]);
 export const RangesShape = Type.Array(RangeShape);
 export const PositionShape = Type.Array(Offset);
 /** A batch's number: six digits, or more when they are used up; ascending. */

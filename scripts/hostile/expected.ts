@@ -67,7 +67,8 @@ export class Expected {
   /** @param received ms: about when METRICS receives it */
   add({ subject, header, body }: Message, received: number): void {
     for (const [i, line] of linesOf(body).entries()) {
-      this.addLine(line, subject, header === undefined ? undefined : { agent: header.agent, n: header.n + i }, received);
+      const n = header === undefined ? Number.NaN : header.n + i;
+      this.addLine(line, subject, header !== undefined && Number.isSafeInteger(n) ? { agent: header.agent, n } : undefined, received);
     }
   }
 
