@@ -9,7 +9,7 @@ import { OutOfReachError, PromiseError } from '../../infra/errors.js';
 import type { RawStored } from '../../protocol/messages/raw-stored.js';
 import { sumPosition } from '../../protocol/range.js';
 import type { BatchOrder, BatchReport } from './batch-process.js';
-import { RawRecords, spanMs } from './raw-records.js';
+import { RawRecords, spanOf } from './raw-records.js';
 
 const program = fileURLToPath(new URL('./batch-process.js', import.meta.url));
 
@@ -44,6 +44,7 @@ export const benchBatch = async (
   const data = await mkdtemp(join(tmpdir(), 'tidemark-bench-'));
   try {
     const raw = new RawRecords(data);
+    const spanMs = spanOf(records);
     const common = {
       data,
       memoryMiB: settingsTable.memoryMiB.parse(settingsTable.memoryMiB.default as string, { name: '', folder: '' }),
@@ -54,7 +55,7 @@ export const benchBatch = async (
       return join(data, name);
     };
     tell(`making ${records} raw records`);
-    const first = await commitsIn('commits-1.json', raw.add(records));
+    const first = await commitsIn('commits-1.json', raw.add(records, 0, spanMs));
     const cut = raw.position;
     tell('DuckDB barely, the batch, DuckDB barely');
     const order = { ...common, commits: first, base: null, cut };
@@ -81,7 +82,7 @@ export const benchBatch = async (
       cut: afterNext,
     });
     check(nextReport, afterNext);
-    const lateCommits = await commitsIn('commits-3.json', raw.add(Math.ceil(records / 100)));
+    const lateCommits = await commitsIn('commits-3.json', raw.add(Math.ceil(records / 100), 0, spanMs));
     const second = { manifest: nextReport.manifest ?? batch.manifest, cut: afterNext };
     const lateReport = await runBatch({
       ...common,

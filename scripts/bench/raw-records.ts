@@ -1,6 +1,6 @@
 /**
- * Raw files as uploaders leave them, with their commits, made straight from a formula: 20 services, 200 hosts, a week,
- * 1 % late by up to a day, 20 % coarse readings (ties in the maxima), with agent and n as sources give them.
+ * Raw files as uploaders leave them, with their commits, made straight from a formula: 20 services, 200 hosts, a week
+ * for ten million, 1 % late by up to a day, 20 % coarse readings (ties in the maxima), with agent and n as sources give them.
  */
 import { createHash } from 'node:crypto';
 import { closeSync, mkdirSync, openSync, writeSync } from 'node:fs';
@@ -19,7 +19,10 @@ const rawFileBytesMax = 64 * 1024 * 1024;
 const dayMs = 86_400_000;
 /** A Monday. */
 const startMs = Date.UTC(2026, 10, 2);
-export const spanMs = 7 * dayMs;
+const weekMs = 7 * dayMs;
+const recordsOfWeek = 10_000_000;
+/** The time that so many records are spread over: fewer make fewer days, not fewer records in a minute. */
+export const spanOf = (records: number): number => Math.ceil(weekMs * Math.min(1, records / recordsOfWeek));
 
 /** A whole number below 2^32 that looks like chance, from whole numbers. */
 const mixed = (i: number, salt: number): number => {
@@ -51,8 +54,8 @@ export class RawRecords {
     return [...this.#offsets];
   }
 
-  /** Adds `count` records, evenly over [from, from + ms) of the week. @returns their commits, in order */
-  add(count: number, from = 0, ms = spanMs): RawStored[] {
+  /** Adds `count` records, evenly over [from, from + ms). @returns their commits, in order */
+  add(count: number, from: number, ms: number): RawStored[] {
     const commits: RawStored[] = [];
     for (let p = 0; p < partitions; p++) {
       const end = Math.floor((count * (p + 1)) / partitions);
