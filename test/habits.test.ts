@@ -9,6 +9,7 @@ import { uploader } from '../actors/uploader.js';
 import { windower } from '../actors/windower.js';
 import { packageFolder } from '../infra/package-folder.js';
 import { catalogue, type MessageEntry, topologyTable } from '../protocol/catalogue.js';
+import { numberedPromises, renderReadme } from '../scripts/readme.js';
 
 interface SourceFile {
   /** From the top, with `/`. */
@@ -19,24 +20,29 @@ interface SourceFile {
   readonly imports: readonly { readonly from: string; readonly typeOnly: boolean }[];
 }
 
-const codeOf = (text: string): string => text
-  .replace(/\/\*[\s\S]*?\*\//g, (comment) => comment.replace(/[^\n]/g, ''))
-  .replace(/'(?:[^'\\\n]|\\.)*'|"(?:[^"\\\n]|\\.)*"/g, '\'\'')
-  .replace(/(^|\s)\/\/.*$/gm, '');
+const codeOf = (text: string): string =>
+  text
+    .replace(/\/\*[\s\S]*?\*\//g, (comment) => comment.replace(/[^\n]/g, ''))
+    .replace(/'(?:[^'\\\n]|\\.)*'|"(?:[^"\\\n]|\\.)*"/g, "''")
+    .replace(/(^|\s)\/\/.*$/gm, '');
 
 const importsOf = (name: string, text: string): SourceFile['imports'] => {
   const statements = text.matchAll(/^(?:import|export)\s+(type\s)?[^;'"]*?from\s+'([^']+)'|\bimport\('([^']+)'\)/gm);
   return [...statements].map(([, type, from, dynamic]) => {
     const target = from ?? dynamic ?? '';
-    return { typeOnly: type !== undefined, from: target.startsWith('.') ? path.posix.join(path.posix.dirname(name), target) : target };
+    return {
+      typeOnly: type !== undefined,
+      from: target.startsWith('.') ? path.posix.join(path.posix.dirname(name), target) : target,
+    };
   });
 };
 
-const filesBelow = (folder: string): string[] => readdirSync(path.join(packageFolder, folder), { withFileTypes: true }).flatMap((entry) => {
-  const name = `${folder}/${entry.name}`;
-  if (entry.isDirectory()) return filesBelow(name);
-  return name.endsWith('.ts') ? [name] : [];
-});
+const filesBelow = (folder: string): string[] =>
+  readdirSync(path.join(packageFolder, folder), { withFileTypes: true }).flatMap((entry) => {
+    const name = `${folder}/${entry.name}`;
+    if (entry.isDirectory()) return filesBelow(name);
+    return name.endsWith('.ts') ? [name] : [];
+  });
 
 const read = (name: string): SourceFile => {
   const text = readFileSync(path.join(packageFolder, name), 'utf8');
@@ -53,17 +59,26 @@ const namesWhere = (files: readonly SourceFile[], holds: (file: SourceFile) => b
 t.test('imports point one way: scripts, then actors, infra, protocol', (t) => {
   const order = ['protocol', 'infra', 'actors', 'scripts', 'test'];
   const layer = (name: string): number => order.indexOf(name.split('/')[0] ?? '');
-  const wrong = all.flatMap(({ name, imports }) => imports
-    .filter(({ from }) => layer(from) > layer(name)).map(({ from }) => `${name} imports ${from}`));
+  const wrong = all.flatMap(({ name, imports }) =>
+    imports.filter(({ from }) => layer(from) > layer(name)).map(({ from }) => `${name} imports ${from}`),
+  );
   t.same(wrong, []);
-  t.ok(sources.some(({ imports }) => imports.some(({ from }) => from.startsWith('protocol/'))), 'imports are seen');
+  t.ok(
+    sources.some(({ imports }) => imports.some(({ from }) => from.startsWith('protocol/'))),
+    'imports are seen',
+  );
   t.end();
 });
 
 t.test('protocol has no I/O: nothing but typebox, hashes and bytes', (t) => {
   const allowed = new Set(['typebox', 'typebox/compile', 'node:crypto', 'node:buffer']);
-  const wrong = sources.filter(({ name }) => name.startsWith('protocol/')).flatMap(({ name, imports }) =>
-    imports.filter(({ from }) => !from.startsWith('protocol/') && !allowed.has(from)).map(({ from }) => `${name} imports ${from}`));
+  const wrong = sources
+    .filter(({ name }) => name.startsWith('protocol/'))
+    .flatMap(({ name, imports }) =>
+      imports
+        .filter(({ from }) => !from.startsWith('protocol/') && !allowed.has(from))
+        .map(({ from }) => `${name} imports ${from}`),
+    );
   t.same(wrong, []);
   t.end();
 });
@@ -79,51 +94,79 @@ t.test('a client library is imported in its folder of infra only', (t) => {
     'cli-progress': ['scripts/'],
     pino: ['infra/log.ts'],
   };
-  const wrong = sources.flatMap(({ name, imports }) => imports.filter(({ from, typeOnly }) => {
-    const library = Object.keys(homes).find((one) => from === one || from.startsWith(one));
-    return !typeOnly && library !== undefined && !homes[library]?.some((home) => name.startsWith(home));
-  }).map(({ from }) => `${name} imports ${from}`));
+  const wrong = sources.flatMap(({ name, imports }) =>
+    imports
+      .filter(({ from, typeOnly }) => {
+        const library = Object.keys(homes).find((one) => from === one || from.startsWith(one));
+        return !typeOnly && library !== undefined && !homes[library]?.some((home) => name.startsWith(home));
+      })
+      .map(({ from }) => `${name} imports ${from}`),
+  );
   t.same(wrong, []);
   t.end();
 });
 
 t.test('verify counts on its own: nothing of the actors, not the algebra', (t) => {
   const verify = sources.filter(({ name }) => name.startsWith('scripts/verify/'));
-  const wrong = verify.flatMap(({ name, imports }) => imports
-    .filter(({ from }) => from.startsWith('actors/') || from.startsWith('infra/actor/') || /^protocol\/minute-row/.test(from))
-    .filter(({ typeOnly }) => !typeOnly).map(({ from }) => `${name} imports ${from}`));
+  const wrong = verify.flatMap(({ name, imports }) =>
+    imports
+      .filter(
+        ({ from }) =>
+          from.startsWith('actors/') || from.startsWith('infra/actor/') || /^protocol\/minute-row/.test(from),
+      )
+      .filter(({ typeOnly }) => !typeOnly)
+      .map(({ from }) => `${name} imports ${from}`),
+  );
   t.same(wrong, []);
   t.end();
 });
 
 t.test('the environment is read in infra/config.ts only', (t) => {
-  t.same(namesWhere(sources, ({ code }) => /\bprocess\.env\b/.test(code)), ['infra/config.ts']);
+  t.same(
+    namesWhere(sources, ({ code }) => /\bprocess\.env\b/.test(code)),
+    ['infra/config.ts'],
+  );
   t.end();
 });
 
 t.test('no any, no bare Error, no file past 400 lines', (t) => {
-  t.same(namesWhere(all, ({ code }) => /(?::|\bas|<|\|)\s*any\b|\bany\[\]/.test(code)), [], 'any');
-  t.same(namesWhere(sources, ({ code }) => /\bnew Error\(/.test(code)), [], 'bare Error');
-  t.same(namesWhere(all, ({ text }) => text.split('\n').length > 401), [], 'lines');
+  t.same(
+    namesWhere(all, ({ code }) => /(?::|\bas|<|\|)\s*any\b|\bany\[\]/.test(code)),
+    [],
+    'any',
+  );
+  t.same(
+    namesWhere(sources, ({ code }) => /\bnew Error\(/.test(code)),
+    [],
+    'bare Error',
+  );
+  t.same(
+    namesWhere(all, ({ text }) => text.split('\n').length > 401),
+    [],
+    'lines',
+  );
   t.end();
 });
 
 t.test('names say what a thing is', (t) => {
-  const wrong = namesWhere(all, ({ name }) => /(?:^|[/-])(?:utils?|helpers?|managers?|data|info|common|misc)\.(?:test\.)?ts$/.test(name));
+  const wrong = namesWhere(all, ({ name }) =>
+    /(?:^|[/-])(?:utils?|helpers?|managers?|data|info|common|misc)\.(?:test\.)?ts$/.test(name),
+  );
   t.same(wrong, []);
   t.end();
 });
 
 t.test('every numbered promise is named by a test', (t) => {
-  const promised = new Map<string, string>();
-  for (const { name, text } of sources) {
-    for (const [, promise] of text.matchAll(/^ \* ([A-Z]{1,2}\d+) {2,}\S/gm)) promised.set(promise as string, name);
-  }
-  const named = new Set(tests.flatMap(({ text }) => [...text.matchAll(/\.test\(\s*(['"`])((?:\\.|(?!\1).)*)/gs)])
-    .flatMap(([, , title]) => (title as string).match(/\b[A-Z]{1,2}\d+\b/g) ?? []));
-  const unnamed = [...promised].filter(([promise]) => !named.has(promise)).map(([promise, where]) => `${promise} of ${where}`);
-  t.same(unnamed, []);
-  t.ok(promised.size > 10, 'promises are seen');
+  const promises = numberedPromises();
+  t.same(
+    promises.filter(({ tests }) => tests.length === 0).map(({ number, file }) => `${number} of ${file}`),
+    [],
+  );
+  t.ok(promises.length > 50, 'promises are seen');
+  t.ok(
+    promises.some(({ number }) => number === 'B12'),
+    'of two digits too',
+  );
   t.end();
 });
 
@@ -136,15 +179,47 @@ t.test('the catalogue names as senders exactly those actors that declare it', (t
   t.end();
 });
 
-t.test('every file of messages/ is in the catalogue\'s imports, or a part of one', (t) => {
-  const used = new Set(sources.filter(({ name }) => name.startsWith('protocol/')).flatMap(({ imports }) => imports.map(({ from }) => from)));
-  const unused = sources.map(({ name }) => name).filter((name) => name.startsWith('protocol/messages/'))
-    .filter((name) => !used.has(name.replace(/\.ts$/, '.js')) && !all.some(({ imports }) => imports.some(({ from }) => from === name.replace(/\.ts$/, '.js'))));
+t.test("every file of messages/ is in the catalogue's imports, or a part of one", (t) => {
+  const used = new Set(
+    sources
+      .filter(({ name }) => name.startsWith('protocol/'))
+      .flatMap(({ imports }) => imports.map(({ from }) => from)),
+  );
+  const unused = sources
+    .map(({ name }) => name)
+    .filter((name) => name.startsWith('protocol/messages/'))
+    .filter(
+      (name) =>
+        !used.has(name.replace(/\.ts$/, '.js')) &&
+        !all.some(({ imports }) => imports.some(({ from }) => from === name.replace(/\.ts$/, '.js'))),
+    );
   t.same(unused, []);
   t.end();
 });
 
-t.test('the README\'s message table is the catalogue\'s', { skip: !existsSync(path.join(packageFolder, 'README.md')) }, (t) => {
-  t.ok(readFileSync(path.join(packageFolder, 'README.md'), 'utf8').includes(topologyTable()), 'print it with `npx tidemark topology --format markdown`');
+t.test("the README's tables of messages, settings and promises are the code's", (t) => {
+  const written = readFileSync(path.join(packageFolder, 'README.md'), 'utf8');
+  t.equal(written, renderReadme(written), 'print them with `npm run readme`');
+  t.ok(written.includes(topologyTable()), 'as `npx tidemark topology --format markdown` does');
+  t.throws(() => renderReadme('# another'), { code: 'E_PROMISE' });
+  t.end();
+});
+
+t.test('what the README and the decisions link to is there', (t) => {
+  const pages = [
+    'README.md',
+    ...readdirSync(path.join(packageFolder, 'protocol/decisions')).map((name) => `protocol/decisions/${name}`),
+  ];
+  const links = pages.flatMap((page) => {
+    const text = readFileSync(path.join(packageFolder, page), 'utf8');
+    return [...text.matchAll(/\]\((?!https?:|#)([^)\s]+)\)/g)].map(([, to]) =>
+      path.posix.join(path.posix.dirname(page), to as string),
+    );
+  });
+  t.ok(links.length > 50, 'links are seen');
+  t.same(
+    links.filter((to) => !existsSync(path.join(packageFolder, to))),
+    [],
+  );
   t.end();
 });
