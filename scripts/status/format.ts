@@ -39,8 +39,8 @@ const countsText = (counts: Readonly<Record<string, number>> | null): string => 
   return shown.join(', ') + (entries.length > 5 ? `, and ${entries.length - 5} others` : '');
 };
 
-const provedText = ({ proved, batch, at }: Status): string => {
-  if (proved === null) return 'none proved yet';
+const provedText = ({ proved, batch, cut, at }: Status): string => {
+  if (proved === null) return cut === null ? 'not known' : 'none proved yet';
   const differing = `${whole(proved.differences)} DIFFERENCES, ${batch ?? 'no batch'} stays`;
   const outcome = proved.repaired
     ? 'rebuilt and counted twice'
