@@ -17,26 +17,26 @@ import type { Env } from '../infra/actor/env.js';
 import type { FoldDefinition, Input } from '../infra/actor/fold.js';
 import type { Output, Step } from '../infra/actor/output.js';
 import type { LogMessage, PlainMessage } from '../infra/bus/bus.js';
-import { messageOf, FileMissingError, PromiseError, UsageError } from '../infra/errors.js';
+import { messageOf, PromiseError, UsageError } from '../infra/errors.js';
 import { chunkHeader, formatChunk, parseChunk } from '../protocol/messages/chunks.js';
 import type { BatchReady, Manifest, ViewProved } from '../protocol/messages/batch.js';
 import type { PartStored } from '../protocol/messages/part-stored.js';
 import {
   readBatchAbandoned, readBatchReady, readBatchRequested, readPartStored, readRealtimeUpdated, readViewAsked, readViewProved,
 } from '../protocol/messages/readers.js';
-import { encodeName } from '../protocol/name-code.js';
 import { sumPosition } from '../protocol/range.js';
 import { every } from './buffer/ticks.js';
 import { answerQuestion } from './merger/answer.js';
 import { compareViews, type Comparison } from './merger/proof.js';
 import { readQuestion } from './merger/question.js';
-import { beginMerger, loadPartOrFault, type MergerState, warmMonths } from './merger/state.js';
-import { updateOf } from './merger/updated-rows.js';
+import { applyOrFault, beginMerger, isNotAsStored, loadPartOrFault, type MergerState, warmMonths } from './merger/state.js';
+import { publishUpdates, sayUnsaid } from './merger/publish-updates.js';
 import { loadParts } from './merger/view-files.js';
 import {
-  addToUpper, applyPart, applyProved, applyUpdate, beginUpper, dropUpper, hasStored, lowerParts, positionOf, swapIfReady,
+  addToUpper, applyProved, applyUpdate, beginUpper, dropUpper, hasStored, lowerParts, positionOf, swapIfReady,
 } from './merger/view.js';
-import { loadManifest } from './scheduler/manifest.js';
+import { isTaken } from './scheduler/begin.js';
+import { loadManifestOf, loadProved } from './scheduler/manifest.js';
 
 /** Changed rows go out this often at most: many changes of a row are one update. */
 const updateEveryMs = 20;
@@ -62,12 +62,8 @@ const onParts = (state: MergerState, messages: readonly LogMessage[]): Output[] 
 }));
 
 const addPart = async (state: MergerState, part: PartStored, env: Env): Promise<Output[]> => {
-  let outcome = applyPart(state.view, part);
-  if (outcome === 'file') {
-    const { rows, fault } = await loadPartOrFault(env, part);
-    state.broken ??= fault;
-    outcome = applyPart(state.view, part, rows);
-  }
+  const { outcome, fault } = await applyOrFault(env, state.view, part);
+  state.broken ??= fault;
   return outcome === 'rebuild' ? [readUpdatesAgain(state)] : [];
 };
 
@@ -117,10 +113,14 @@ const buildUpper = async (state: MergerState, batch: string, cut: readonly numbe
 
 const onProved = async (state: MergerState, proved: ViewProved, env: Env): Promise<void> => {
   if (state.ready?.batch === proved.batch) state.ready = undefined;
+  const { batch, cut, differences, examples } = proved;
+  if (!isTaken(proved)) {
+    env.log.error({ batch, differences, examples }, 'batch view differs');
+    return;
+  }
   const { view } = state;
-  const isTaken = applyProved(view, proved, await loadManifest(env, proved.manifest));
-  if (isTaken && view.upper?.batch !== proved.batch) await buildUpper(state, proved.batch, proved.cut, env);
-  if (!isTaken) env.log.error({ batch: proved.batch, differences: proved.differences, examples: proved.examples }, 'batch view differs');
+  const isNew = applyProved(view, proved, await loadProved(env, proved));
+  if (isNew && view.upper?.batch !== batch) await buildUpper(state, batch, cut, env);
 };
 
 /** M2, M3. @returns whether it swapped. */
@@ -128,6 +128,7 @@ const swap = (state: MergerState, env: Env): boolean => {
   if (!swapIfReady(state.view)) return false;
   state.counts.swaps += 1;
   warmMonths(state.months, state.view);
+  sayUnsaid(state);
   if (state.broken && state.broken.to <= (state.view.batch?.cut[state.broken.partition] ?? 0)) state.broken = undefined;
   env.log.info({ batch: state.view.batch?.batch, cut: state.view.batch?.cut }, 'answers from a new batch view');
   return true;
@@ -167,40 +168,54 @@ const prove = (state: MergerState): Output[] => {
 };
 
 const compare = async (state: MergerState, ready: BatchReady, env: Env): Promise<Output[]> => {
-  const manifest = await loadManifest(env, ready.manifest);
-  const found = await compareWithOld(state, ready, manifest, env);
-  const isUpperWhole = state.brokenUpper?.batch !== ready.batch;
-  const isRepaired = found.differences > 0 && ready.isRebuild === true && isUpperWhole && (await isRightByRecount(manifest, env));
-  const body: ViewProved = {
-    batch: ready.batch, cut: ready.cut, ...found, examples: [...found.examples], manifest: ready.manifest, requestedAt: manifest.requestedAt,
-    // Against the raw data it does not differ; against the old view it did, and mends that.
-    ...(isRepaired ? { differences: 0, repaired: true, mended: found.differences } : {}),
-  };
+  const { batch, cut, manifest } = ready;
+  const { requestedAt, ...found } = await compareNew(state, ready, env);
+  const body: ViewProved = { batch, cut, ...found, manifest, requestedAt };
   state.counts.proofs += 1;
-  state.counts.differences += found.differences;
+  state.counts.differences += found.mended ?? found.differences;
   return [
     { do: 'publish', message: 'view.proved', subject: 'view.proved', body: JSON.stringify(body), fence: 'view.proved' },
-    { do: 'note', name: 'proved', value: ready.batch },
+    { do: 'note', name: 'proved', value: batch },
   ];
+};
+
+type Outcome = Comparison & Pick<ViewProved, 'requestedAt' | 'repaired' | 'mended'>;
+
+/** A file that is not what was named is a difference that is known before the first row. */
+const compareNew = async (state: MergerState, ready: BatchReady, env: Env): Promise<Outcome> => {
+  const differs = (reason: string): Comparison => ({ records: ready.records, rows: ready.rows, differences: 1, examples: [reason] });
+  let manifest: Manifest;
+  try {
+    manifest = await loadManifestOf(env, ready);
+  } catch (error) {
+    if (!isNotAsStored(error)) throw error;
+    return { ...differs(messageOf(error)), requestedAt: env.now() };
+  }
+  const { requestedAt } = manifest;
+  const found = await compareWithOld(state, ready, manifest, env).catch((error: unknown) => {
+    if (!isNotAsStored(error)) throw error;
+    return differs(messageOf(error));
+  });
+  const isUpperWhole = state.brokenUpper?.batch !== ready.batch;
+  const isRepaired = found.differences > 0 && ready.isRebuild === true && isUpperWhole && (await isRightByRecount(manifest, env));
+  // Against the raw data it does not differ; against the old view it did, and mends that.
+  return isRepaired ? { ...found, differences: 0, repaired: true, mended: found.differences, requestedAt } : { ...found, requestedAt };
 };
 
 const compareWithOld = async ({ view, months, broken, brokenUpper }: MergerState, ready: BatchReady, manifest: Manifest, env: Env): Promise<Comparison> => {
   const fault = broken?.reason ?? (brokenUpper?.batch === ready.batch ? brokenUpper.reason : undefined);
-  try {
-    if (fault !== undefined) throw new PromiseError(fault);
-    const { viewFiles } = await env.engine();
-    const lower = await loadParts(env.storage, viewFiles, lowerParts(view, ready.cut));
-    return await compareViews(view.batch, lower, manifest, months);
-  } catch (error) {
-    // A file that is not what was named is a difference that is known before the first row.
-    if (!(error instanceof PromiseError || error instanceof FileMissingError)) throw error;
-    return { records: ready.records, rows: ready.rows, differences: 1, examples: [messageOf(error)] };
-  }
+  if (fault !== undefined) throw new PromiseError(fault);
+  const { viewFiles } = await env.engine();
+  const lower = await loadParts(env.storage, viewFiles, lowerParts(view, ready.cut));
+  return compareViews(view.batch, lower, manifest, months);
 };
 
 /** After a difference `rebuild` made the rows anew; code of its own counts them a second time. */
 const isRightByRecount = async (manifest: Manifest, env: Env): Promise<boolean> => {
-  const differences = await env.recount(env, manifest);
+  const differences = await env.recount(env, manifest).catch((error: unknown) => {
+    if (!isNotAsStored(error)) throw error;
+    return [messageOf(error)];
+  });
   if (differences.length > 0) env.log.error({ batch: manifest.batch, differences }, 'the rebuilt view differs from a second count');
   return differences.length === 0;
 };
@@ -230,32 +245,6 @@ const answer = (state: MergerState, message: PlainMessage, now: number): Output 
 });
 
 const refuse = (message: PlainMessage, error: string, code: string): void => message.respond(JSON.stringify({ error, code }));
-
-/** The rows that changed, service by service, each of one position; never two such works at once. */
-const publishUpdates = (state: MergerState): Output[] => {
-  if (state.isUpdating || state.view.changes.isEmpty) return [];
-  const changes = state.view.changes.take();
-  if (!state.leads || state.broken) return [];
-  state.isUpdating = true;
-  return [{
-    do: 'work',
-    what: 'publish changed rows',
-    beside: true,
-    run: async ({ bus }) => {
-      const published: Promise<number>[] = [];
-      for (const [service, minutes] of changes) {
-        const { bodies } = await updateOf(state.view, state.months, service, minutes);
-        bodies.forEach((body, i) => {
-          published.push(bus.publish(`view.updated.${encodeName(service)}`, body,
-            bodies.length === 1 ? {} : { headers: { [chunkHeader]: formatChunk(i, bodies.length) } }));
-        });
-        if (published.length >= 256) await Promise.all(published.splice(0));
-      }
-      await Promise.all(published);
-      return [{ do: 'note', name: 'updated', value: changes.size }];
-    },
-  }];
-};
 
 const handle = (state: MergerState, input: Input): Output[] => {
   switch (input.kind) {

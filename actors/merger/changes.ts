@@ -18,6 +18,10 @@ export class Changes {
     return this.#services.size === 0;
   }
 
+  has(service: string): boolean {
+    return this.#services.has(service);
+  }
+
   /** Takes everything out: service to its minutes, ms, in order. */
   take(): Map<string, number[]> {
     const taken = new Map<string, number[]>();

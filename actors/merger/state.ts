@@ -9,12 +9,14 @@ import type { BatchReady } from '../../protocol/messages/batch.js';
 import { readPartStored, readViewProved, readViewUpdated } from '../../protocol/messages/readers.js';
 import type { Position } from '../../protocol/range.js';
 import { newestProved, readProofs } from '../scheduler/begin.js';
-import { loadManifest } from '../scheduler/manifest.js';
+import { loadProved } from '../scheduler/manifest.js';
+import { Changes } from './changes.js';
 import { MonthCache } from './month-cache.js';
 import { PositionGate } from './position-gate.js';
 import { UpdateChunks } from './update-chunks.js';
 import { loadPart, monthReader } from './view-files.js';
-import { applyPart, createView, type View } from './view.js';
+import type { Outcome } from './realtime-reader.js';
+import { applyPart, createView, jumpBehind, type View } from './view.js';
 
 /** What the rows of batch files may take in memory, bytes; hours get a quarter besides. */
 const monthBytesMax = 96 * 1024 * 1024;
@@ -36,6 +38,8 @@ export interface MergerState {
   /** The batch that is being compared beside. */
   proving: string | undefined;
   isUpdating: boolean;
+  /** Changed rows of services whose batch file is not what was stored. */
+  readonly unsaid: Changes;
   /** A part that is in the view is not what was stored: nothing is answered until a rebuilt view lies above it. */
   broken: Fault | undefined;
   /** The same, of a part in the upper half of this batch: its view is not taken over. */
@@ -49,7 +53,7 @@ export const beginMerger = async (env: Env): Promise<Beginning<MergerState>> => 
   const lastProof = await bus.last('BATCH', 'view.proved');
   const proofs = await readProofs(bus);
   const proved = newestProved(proofs);
-  const view = createView(settings.partitions, proved ? await loadManifest(env, proved.manifest) : null, await publishedPosition(env));
+  const view = createView(settings.partitions, proved ? await loadProved(env, proved) : null, await publishedPosition(env));
   const { storedEnd, broken } = await readParts(env, view);
   const months = new MonthCache(monthReader(storage, viewFiles), monthBytesMax);
   warmMonths(months, view);
@@ -65,6 +69,7 @@ export const beginMerger = async (env: Env): Promise<Beginning<MergerState>> => 
       ready: undefined,
       proving: undefined,
       isUpdating: false,
+      unsaid: new Changes(),
       broken,
       brokenUpper: undefined,
       counts: { answers: 0, updates: 0, swaps: 0, proofs: 0, differences: 0 },
@@ -123,11 +128,8 @@ const readParts = async (env: Env, view: View): Promise<{ storedEnd: number; bro
       await reader.ready();
       for (const message of reader.take(500)) {
         const part = readPartStored(message.body);
-        if (applyPart(view, part) === 'file') {
-          const { rows, fault } = await loadPartOrFault(env, part);
-          broken ??= fault;
-          applyPart(view, part, rows);
-        }
+        const { fault } = await applyOrFault(env, view, part);
+        broken ??= fault;
         at = message.sequence;
       }
     }
@@ -137,6 +139,26 @@ const readParts = async (env: Env, view: View): Promise<{ storedEnd: number; bro
   return { storedEnd: last.sequence, broken };
 };
 
+/** Applies a part; with a fault nothing may be answered from the view until another one lies above it. */
+export const applyOrFault = async (
+  env: Env, view: View, part: PartStored,
+): Promise<{ outcome: Outcome; fault: Fault | undefined }> => {
+  const { partition, from, to } = part;
+  const first = applyPart(view, part);
+  if (first === 'gap') {
+    const reason = jumpBehind(view, part);
+    env.log.error({ partition, from, to, reason }, 'parts do not go on: run tidemark rebuild');
+    return { outcome: 'rebuild', fault: { reason, partition, to } };
+  }
+  if (first !== 'file') return { outcome: first, fault: undefined };
+  const { rows, fault } = await loadPartOrFault(env, part);
+  const outcome = applyPart(view, part, rows);
+  return { outcome: outcome === 'file' || outcome === 'gap' ? 'ignored' : outcome, fault };
+};
+
+/** Whether a file is gone, or is not what whoever named it says. */
+export const isNotAsStored = (error: unknown): boolean => error instanceof PromiseError || error instanceof FileMissingError;
+
 /** A part's rows, or what is wrong with its file: then nothing may be answered from what has it. */
 export const loadPartOrFault = async (
   env: Env, part: PartStored,
@@ -144,7 +166,7 @@ export const loadPartOrFault = async (
   try {
     return { rows: await loadPart(env.storage, (await env.engine()).viewFiles, part), fault: undefined };
   } catch (error) {
-    if (!(error instanceof PromiseError || error instanceof FileMissingError)) throw error;
+    if (!isNotAsStored(error)) throw error;
     const reason = messageOf(error);
     env.log.error({ partition: part.partition, from: part.from, to: part.to, reason }, 'part is not what was stored: run tidemark rebuild');
     return { rows: null, fault: { reason, partition: part.partition, to: part.to } };

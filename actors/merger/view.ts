@@ -107,17 +107,13 @@ const markAll = (changes: Changes, columns: RowColumns): void => {
 /**
  * One part.stored, in the order of STORED. Its rows are asked for only where the updates did not give them:
  * @returns file: call again with the rows of its file (loadPart). rebuild: applied, and updates behind it were missed: read
- * realtime.updated of its partition again.
+ * realtime.updated of its partition again. gap: it does not go on from the parts before it, and nothing was done.
  */
-export const applyPart = (view: View, part: PartStored, rows?: RowColumns | null): Outcome | 'file' => {
+export const applyPart = (view: View, part: PartStored, rows?: RowColumns | null): Outcome | 'file' | 'gap' => {
   const partition = partitionOf(view, part.partition);
   if (part.to <= partition.storedTo && part.from < partition.storedTo) return 'ignored';
   if (part.to <= (cutOf(view)[part.partition] as number)) return 'ignored';
-  if (part.from !== partition.storedTo) {
-    throw new PromiseError(
-      `part.stored.${part.partition} names [${part.from}, ${part.to}), but the parts before it end at ${partition.storedTo}`,
-    );
-  }
+  if (part.from !== partition.storedTo) return 'gap';
   if (part.from === part.to) {
     addStored(view, partition, part, null); // refused readings alone: no row changes
     return 'applied';
@@ -143,6 +139,21 @@ export const applyPart = (view: View, part: PartStored, rows?: RowColumns | null
   if (partition.beside === null) return missedBehind(partition);
   partition.missed = true; // the updates behind it were read before, and went into what it takes the place of
   return 'rebuild';
+};
+
+/**
+ * Goes on behind a part that does not go on from those before it: what is here is not answered from any more, but a view
+ * that was made anew can be taken over. @returns what is wrong
+ */
+export const jumpBehind = (view: View, part: PartStored): string => {
+  const partition = partitionOf(view, part.partition);
+  const { storedTo } = partition;
+  partition.storedTo = part.to;
+  partition.chain = [openPart(part.to, lateBeforeOf(view.batch))];
+  partition.beside = null;
+  partition.missed = true;
+  partition.parts.push(part);
+  return `part.stored.${part.partition} names [${part.from}, ${part.to}), but the parts before it end at ${storedTo}`;
 };
 
 /** The rows of a part, if updates gave exactly them: the head of the chain, which then is what comes behind it. */

@@ -4,7 +4,7 @@ import type { Beginning } from '../../infra/actor/fold.js';
 import type { Bus } from '../../infra/bus/bus.js';
 import type { ViewProved } from '../../protocol/messages/batch.js';
 import { readBatchAbandoned, readBatchReady, readBatchRequested, readViewProved } from '../../protocol/messages/readers.js';
-import { loadManifest } from './manifest.js';
+import { loadProved } from './manifest.js';
 import { type Base, emptyBase, type SchedulerState } from './state.js';
 
 /** Every view.proved that BATCH keeps, in order. */
@@ -51,7 +51,7 @@ export const beginScheduler = async (env: Env): Promise<Beginning<SchedulerState
   const proofs = await readProofs(bus);
   const proved = newestProved(proofs);
   const newest = proofs.at(-1);
-  const manifest = proved && await loadManifest(env, proved.manifest);
+  const manifest = proved && await loadProved(env, proved);
   const base: Base = proved === undefined || manifest === undefined ? emptyBase(partitions) : {
     batch: proved.batch, cut: proved.cut, manifest: proved.manifest, requestedAt: proved.requestedAt,
     recomputed: manifest.recomputed, recomputedAt: manifest.recomputedAt ?? 0, refused: manifest.refused, missing: manifest.missing, indexes: manifest.indexes ?? [],

@@ -1,10 +1,11 @@
 /** Writing a batch's manifest, and clearing what mappers handed to reducers. */
 import { createHash } from 'node:crypto';
 import type { Env } from '../../infra/actor/env.js';
-import { FileExistsError, PromiseError } from '../../infra/errors.js';
+import { FileExistsError, FileMissingError, messageOf, PromiseError } from '../../infra/errors.js';
 import type { StoredFile } from '../../infra/storage/storage.js';
-import type { Manifest, MonthFile } from '../../protocol/messages/batch.js';
+import type { Manifest, MonthFile, ViewProved } from '../../protocol/messages/batch.js';
 import { readManifest, readServiceListing } from '../../protocol/messages/readers.js';
+import { type Position, samePosition, sumPosition } from '../../protocol/range.js';
 import type { OpenBatch } from './state.js';
 
 export const sha256Of = (bytes: Uint8Array): string => createHash('sha256').update(bytes).digest('hex');
@@ -19,7 +20,37 @@ export const readNamed = async ({ storage }: Pick<Env, 'storage'>, file: StoredF
   return bytes;
 };
 
-export const loadManifest = async (env: Pick<Env, 'storage'>, file: StoredFile): Promise<Manifest> => readManifest(await readNamed(env, file));
+/**
+ * The manifest that a batch.ready or view.proved names. @throws PromiseError if it is of another batch or cut, or if the
+ * records of its files do not sum to the offsets in its cut (S6)
+ */
+export const loadManifestOf = async (
+  env: Pick<Env, 'storage'>, named: { readonly batch: string; readonly cut: Position; readonly manifest: StoredFile },
+): Promise<Manifest> => {
+  const { path } = named.manifest;
+  const manifest = readManifest(await readNamed(env, named.manifest));
+  const { batch, cut, files } = manifest;
+  if (batch !== named.batch || !samePosition(cut, named.cut)) {
+    throw new PromiseError(`${path} is of batch ${batch} with the cut ${cut.join(',')}; `
+      + `named was batch ${named.batch} with the cut ${named.cut.join(',')}`);
+  }
+  const records = files.reduce((sum, { msg_num }) => sum + msg_num, 0);
+  if (records !== sumPosition(cut)) {
+    throw new PromiseError(`${path}: msg_num over its files sums to ${records}, the offsets in its cut to ${sumPosition(cut)}`);
+  }
+  return manifest;
+};
+
+/** The manifest that all begin from. @throws PromiseError with what to do, for without it nothing can go on */
+export const loadProved = async (env: Pick<Env, 'storage'>, proved: ViewProved): Promise<Manifest> => {
+  try {
+    return await loadManifestOf(env, proved);
+  } catch (error) {
+    if (!(error instanceof PromiseError || error instanceof FileMissingError)) throw error;
+    throw new PromiseError(`the manifest of the newest proved batch: ${messageOf(error)}. `
+      + 'Put a whole copy in its place: views/batch/latest.json is one if its sha256 is the one named', { cause: error });
+  }
+};
 
 const byServiceAndMonth = (a: MonthFile, b: MonthFile): number =>
   a.service < b.service ? -1 : a.service > b.service ? 1 : a.month < b.month ? -1 : 1;

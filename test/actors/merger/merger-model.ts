@@ -82,6 +82,7 @@ export class Merger {
     (this.storedAt[p] as number)++;
     let outcome = applyPart(this.view, part);
     if (outcome === 'file') outcome = applyPart(this.view, part, this.flow.files.at(part.file?.path as string));
+    if (outcome === 'gap') throw new TypeError(`part ${JSON.stringify(part)} does not go on from those before it`);
     if (outcome === 'rebuild') this.realtimeAt[p] = 0;
   }
 
