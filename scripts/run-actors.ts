@@ -84,6 +84,7 @@ const openWorld = async (settings: Settings, log: Logger): Promise<{ world: Worl
     close: async () => {
       await coordinator.close();
       if (engine) (await engine).sql.close();
+      await storage.close();
     },
   };
 };
