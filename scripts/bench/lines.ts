@@ -143,16 +143,17 @@ const query: RunLine = async () =>
 
 const memory: RunLine = async ({ seconds = 30 }) => {
   const { first, later } = await benchMemory(seconds, 20_000);
+  const peak = first.pssMiB > later.pssMiB ? first : later;
   return [
     againstLimit({
       line: 'memory',
       what: 'PSS of all processes at 20,000 messages/s, peak over batches',
-      measured: first.pssMiB,
+      measured: peak.pssMiB,
       unit: 'MiB',
       is: 'most',
       required: 400,
       goal: 250,
-      more: { 'RSS MiB': first.rssMiB, readings: first.readings, of: first.processes },
+      more: { 'RSS MiB': peak.rssMiB, readings: peak.readings, of: peak.processes },
     }),
     {
       line: 'memory',
