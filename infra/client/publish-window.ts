@@ -1,7 +1,8 @@
 /**
- * Publishing to METRICS with a reply subject and at most so many unanswered, shared by all sources of a connection.
- * Publishes without one vanish without a sign when the stream's intake is full; one wildcard subscription that only
- * counts the answers costs no promise and no timer per message.
+ * Publishing to METRICS with at most so many unanswered, shared by all sources of a connection. Publishes without any answer
+ * vanish without a sign when the stream's intake is full; with one at least each 256 messages none did. METRICS keeps the order
+ * of a connection, so every 64th message asks for an answer and it stands for those before it; one wildcard subscription counts
+ * them, without a promise or a timer per message.
  *
  * An answer says that METRICS has the message, or has not; only `reading.sealed` acknowledges it.
  */
@@ -29,6 +30,10 @@ export interface PublishWindow {
 /** After METRICS refused something, nothing is sent for this long, and then little until it takes something again. */
 const pauseMs = 250;
 const unansweredWhileRefused = 64;
+/** One in so many messages asks, one in so many bytes, and one after so long. */
+const answerEveryMessages = 64;
+const answerEveryBytes = 256 * 1024;
+const answerEveryMs = 100;
 /** Answers that are not here after this long are lost, and no longer waited for. */
 const answerLostAfterMs = 2_000;
 
@@ -49,7 +54,14 @@ const isRefusal = (body: Uint8Array): boolean => body.length < 4 || (body[2] ===
 
 class Window implements PublishWindow {
   turnedAway = 0;
+  /** Messages that an answer is due for, and how many each of the next answers stands for. */
   private unanswered = 0;
+  private standsFor: number[] = [];
+  /** Published since the last one that asked. */
+  private unasked = 0;
+  private unaskedBytes = 0;
+  private askedAtMs = 0;
+  private readonly askEveryMessages: number;
   private connected = true;
   private refused = false;
   private pausedUntilMs = 0;
@@ -66,6 +78,7 @@ class Window implements PublishWindow {
     private readonly connection: NatsConnection,
     private readonly unansweredMax: number,
   ) {
+    this.askEveryMessages = Math.max(1, Math.min(answerEveryMessages, Math.floor(unansweredMax / 16)));
     connection.subscribe(`${this.inbox}.*`, { callback: (_error, answer) => this.answered(answer) });
     this.timer = setInterval(() => this.look(), pauseMs);
     this.timer.unref();
@@ -79,12 +92,23 @@ class Window implements PublishWindow {
   }
 
   publish(subject: string, body: Uint8Array, headers?: MsgHdrs): void {
-    if (this.unanswered++ === 0) this.answeredAtMs = Date.now();
-    this.connection.publish(
-      subject,
-      body,
-      headers === undefined ? { reply: this.reply } : { headers, reply: this.reply },
-    );
+    this.unasked += 1;
+    this.unaskedBytes += body.byteLength;
+    const now = Date.now();
+    const asks = this.refused || this.unasked >= this.askEveryMessages || this.unaskedBytes >= answerEveryBytes
+      || now - this.askedAtMs >= answerEveryMs;
+    if (asks) this.ask(now);
+    const options = { ...(asks ? { reply: this.reply } : {}), ...(headers === undefined ? {} : { headers }) };
+    this.connection.publish(subject, body, options);
+  }
+
+  private ask(now: number): void {
+    if (this.unanswered === 0) this.answeredAtMs = now;
+    this.askedAtMs = now;
+    this.unanswered += this.unasked;
+    this.standsFor.push(this.unasked);
+    this.unasked = 0;
+    this.unaskedBytes = 0;
   }
 
   awaitRoom(listener: WindowListener): void {
@@ -102,7 +126,7 @@ class Window implements PublishWindow {
   private answered(answer: Msg): void {
     if (answer.subject !== this.reply) return;
     const wasFull = !this.hasRoom;
-    this.unanswered--;
+    this.unanswered -= this.standsFor.shift() ?? 0;
     this.answeredAtMs = Date.now();
     this.refused = isRefusal(answer.data);
     if (this.refused) {
@@ -122,6 +146,9 @@ class Window implements PublishWindow {
     this.generation++;
     this.reply = `${this.inbox}.${this.generation}`;
     this.unanswered = 0;
+    this.standsFor = [];
+    this.unasked = 0;
+    this.unaskedBytes = 0;
   }
 
   private tellRoom(): void {
