@@ -14,12 +14,14 @@
  * B4  A segment names, for each source, every n that it took; replaying SEGMENTS makes the table whole.
  * B5  A snapshot's name holds its offset; it is never replaced; SEGMENTS is replayed from it.
  * B6  A reading that would open a 65th range is not taken; what lies below Tidemark-Oldest is closed.
+ * B7  A source that starts again at 1 under the same id is warned: its readings are taken for copies.
  * B8  An empty line's n is taken; a final line break makes no line.
- * B9  When only copies came, a segment without records moves the position, at most one a second.
+ * B9  When only copies or refused readings came, a segment without records moves the position, at most one a second.
  * B10 METRICS is resumed at the noted message only if it still has the noted receipt time, else from that time on.
  * B11 METRICS is purged for this partition alone, strictly below the noted message, if it is still the noted one.
  * B12 A rejected message's id is sequence, receipt time and line.
  */
+import { createHash } from 'node:crypto';
 import { map } from 'rxjs';
 import type { FoldDefinition, Input } from '../infra/actor/fold.js';
 import type { Output, Step } from '../infra/actor/output.js';
@@ -27,7 +29,7 @@ import type { LogMessage } from '../infra/bus/bus.js';
 import type { Settings } from '../infra/config.js';
 import { chunkBytesMax } from '../protocol/messages/chunks.js';
 import { rejectedHeaders } from '../protocol/messages/reading-rejected.js';
-import type { ReadingSealed } from '../protocol/messages/reading-sealed.js';
+import { type ReadingSealed, startedAgainWarning } from '../protocol/messages/reading-sealed.js';
 import { encodeName, type ParsedSubject, parseSubject, publishedSubject } from '../protocol/name-code.js';
 import { isAgent, isEmptyLine, isReadingNumber, isRefusal, readLine, splitLines } from '../protocol/reading.js';
 import { chainHeader, encodeSegment, nextChain } from '../protocol/segment.js';
@@ -35,7 +37,7 @@ import { beginBuffer, purgeMetrics, purgeSegments, storeTable } from './buffer/b
 import {
   addReading, hasContent, headOf, isFull, noteTaken, openSegment, type OpenSegment, type Place, recordsIn, refusedToldMax,
 } from './buffer/open-segment.js';
-import { entryOf, lookUp, type SourceEntry, type SourceTable, take, takeMissingChanges } from './buffer/source-table.js';
+import { entryOf, lookUp, passedOnRangesMax, type SourceEntry, type SourceTable, take, takeMissingChanges } from './buffer/source-table.js';
 import { bufferTicks } from './buffer/ticks.js';
 
 export interface BufferState {
@@ -53,6 +55,8 @@ export interface BufferState {
   skip: { readonly sequence: number; readonly lines: number } | undefined;
   /** Copies of sealed readings to acknowledge again (B2). */
   readonly copied: Set<SourceEntry>;
+  /** Those whose n = 1 came again as another reading: they are told (B7), and so is the log. */
+  readonly startedAgain: Set<SourceEntry>;
   segmentSequence: number;
   /** Where SEGMENTS was at earlier moments, for what is old enough to be purged. */
   sealedAt: { readonly at: number; readonly sequence: number }[];
@@ -60,7 +64,7 @@ export interface BufferState {
   snapshotSequence: number;
   /** Ends the names of this life's snapshots: no other life needs one of them (B5). */
   readonly writer: string;
-  counts: { records: number; segments: number; refused: number; copies: number; notTaken: number };
+  counts: { records: number; segments: number; refused: number; copies: number; notTaken: number; startedAgain: number };
 }
 
 interface Identity { readonly agent: string; readonly n: number }
@@ -105,10 +109,12 @@ const addMessages = (state: BufferState, messages: readonly LogMessage[], capaci
   const outputs: Output[] = [];
   for (const message of messages) addMessage(state, readMessage(message), outputs);
   if (recordsIn(state.open) >= capacity) outputs.push(...seal(state));
+  for (const entry of state.startedAgain) outputs.push(warn(state, entry));
   for (const entry of state.copied) {
     if (!state.open.sources.has(entry)) outputs.push(...acknowledge(state, entry, [])); // B2; else its seal acknowledges it
   }
   state.copied.clear();
+  state.startedAgain.clear();
   return [state, outputs];
 };
 
@@ -146,7 +152,11 @@ const addLine = (state: BufferState, published: PublishedMessage, line: Uint8Arr
   const n = header && isReadingNumber(header.n + index) ? header.n + index : undefined;
   if (header && n !== undefined) {
     const known = entryOf(state.table, subject, header.agent, message.received);
-    if (isEmptyLine(line)) { takeWithoutRecord(state, known, n); return; } // B8
+    if (isEmptyLine(line)) { // B8
+      if (n === 1) noteFirst(state, known, line);
+      takeWithoutRecord(state, known, n);
+      return;
+    }
   } else if (isEmptyLine(line)) {
     return;
   }
@@ -156,9 +166,11 @@ const addLine = (state: BufferState, published: PublishedMessage, line: Uint8Arr
   const entry = read.agent !== undefined ? entryOf(state.table, subject, read.agent, message.received) : undefined;
   if (entry && !header && published.oldest !== undefined) close(state, entry, published.oldest); // else it is the headers' agent's
   if (entry) {
-    const found = lookUp(entry, read.n as number);
+    if (read.n === 1) noteFirst(state, entry, line);
+    const isPassedOn = header !== undefined && n !== undefined && (read.agent !== header.agent || read.n !== n);
+    const found = lookUp(entry, read.n as number, isPassedOn ? passedOnRangesMax : undefined);
     if (found === 'full') { state.counts.notTaken += 1; return; } // B6: it comes again
-    if (header && n !== undefined && (read.agent !== header.agent || read.n !== n)) {
+    if (isPassedOn) {
       // The line's own identity goes before the headers'. Theirs is done with it, or whoever passes it on waits for ever.
       takeWithoutRecord(state, entryOf(state.table, subject, header.agent, message.received), n);
     }
@@ -176,6 +188,31 @@ const addLine = (state: BufferState, published: PublishedMessage, line: Uint8Arr
   }
   addReading(state.open, read, message.received, entry && subject);
   if (entry) noteTaken(state.open, entry, read.n as number, (read.n as number) + 1);
+};
+
+/** B7: a copy is the same line again; another line under the same n is another reading, which will not count. */
+const noteFirst = (state: BufferState, entry: SourceEntry, line: Uint8Array): void => {
+  const found = lookUp(entry, 1);
+  if (found === 'full') return;
+  const first = createHash('sha256').update(line).digest('base64').slice(0, 12);
+  if (found === 'copy' && entry.first !== undefined && entry.first !== first) {
+    if (!state.startedAgain.has(entry)) state.counts.startedAgain += 1;
+    state.startedAgain.add(entry);
+  }
+  if (found === 'free') entry.first = first;
+};
+
+const takenTo = (entry: SourceEntry): number => (entry.taken.at(-1)?.[1] ?? 1) - 1;
+
+const warn = (state: BufferState, entry: SourceEntry): Output => {
+  const { subject, agent } = entry;
+  const { partition } = state;
+  const to = takenTo(entry);
+  return {
+    do: 'work',
+    what: 'warn of a source that starts again',
+    run: async ({ log }) => { log.warn({ partition, subject, agent, to }, 'source starts again at n = 1 under the same agent: not counted up to where it was'); },
+  };
 };
 
 const takeWithoutRecord = (state: BufferState, entry: SourceEntry, n: number): void => {
@@ -235,6 +272,7 @@ const acknowledge = (state: BufferState, entry: SourceEntry, refused: { n: numbe
       refused: refused.slice(from, from + refusedToldMax),
       partition: state.partition,
       offset: state.open.from,
+      ...(state.startedAgain.has(entry) ? { warning: startedAgainWarning(takenTo(entry)) } : {}),
     };
     told.push({ do: 'tell', message: 'reading.sealed', subject, body: JSON.stringify(body) });
   }
@@ -259,9 +297,9 @@ const purges = (state: BufferState, now: number, keepMs: number): Output[] => [
 const tick = (state: BufferState, name: string, now: number, keepMs: number): Step<BufferState> => {
   switch (name) {
     case 'seal':
-      return [state, hasContent(state.open) ? seal(state) : []];
+      return [state, recordsIn(state.open) > 0 ? seal(state) : []];
     case 'position':
-      return [state, isMoved(state) && !hasContent(state.open) ? seal(state) : []]; // B9
+      return [state, recordsIn(state.open) === 0 ? sealHeld(state) : []]; // B9
     case 'snapshot':
       return [state, state.segmentSequence > state.snapshotSequence || hasContent(state.open) ? [...sealHeld(state), ...snapshot(state)] : []];
     case 'purge':
@@ -303,7 +341,7 @@ export const buffer: FoldDefinition<BufferState> = {
   begin: beginBuffer,
   step: (state, input, env) => step(state, input, env.settings),
   ticks: (states, env, scheduler) => bufferTicks(
-    states.pipe(map((state) => (hasContent(state.open) ? state.opening : undefined))), env.settings, scheduler),
+    states.pipe(map((state) => (recordsIn(state.open) > 0 ? state.opening : undefined))), env.settings, scheduler),
   messagesPerStepMax: 2_000,
   place: (state) => state.open.from,
   counts: (state) => ({ ...state.counts, metricsSequence: state.sealedPlace.sequence, sources: state.table.entries.size }),

@@ -1,12 +1,12 @@
 /** How a buffer begins (F1, B4, B5, B10), stores its table, and purges METRICS (B11). */
 import type { Env } from '../../infra/actor/env.js';
 import type { Beginning } from '../../infra/actor/fold.js';
-import { type History, readHistory } from '../../infra/actor/history-guard.js';
+import { type History, isBeyond, readHistory } from '../../infra/actor/history-guard.js';
 import type { Output } from '../../infra/actor/output.js';
 import type { Bus, LogStart } from '../../infra/bus/bus.js';
 import { segmentsStream } from '../../infra/bus/streams.js';
 import { FileMissingError, HistoryError, RetryableError } from '../../infra/errors.js';
-import { readPartStored, readRawStored, readTableStored } from '../../protocol/messages/readers.js';
+import { readPartStored, readPlaceStored, readRawStored, readTableStored } from '../../protocol/messages/readers.js';
 import type { TableStored } from '../../protocol/messages/table-stored.js';
 import { noChain } from '../../protocol/messages/segment-sealed.js';
 import { decodeHead } from '../../protocol/segment.js';
@@ -39,12 +39,13 @@ export const beginBuffer = async (env: Env, partition: number): Promise<Beginnin
       place,
       skip,
       copied: new Set(),
+      startedAgain: new Set(),
       sealedAt: [],
       segmentSequence: last?.sequence ?? 0,
       snapshotOffset: snapshot?.message.offset ?? 0,
       snapshotSequence: snapshot?.message.segments.sequence ?? 0,
       writer: randomBytes(4).toString('hex'),
-      counts: { records: 0, segments: 0, refused: 0, copies: 0, notTaken: 0 },
+      counts: { records: 0, segments: 0, refused: 0, copies: 0, notTaken: 0, startedAgain: 0 },
     },
     logs: { metrics: { stream: 'METRICS', filter: `metrics.${partition}.>`, start, held: 2_000 } },
     fences: { [`segment.sealed.${partition}`]: last?.sequence ?? 0, [`table.stored.${partition}`]: snapshot?.sequence ?? 0 },
@@ -126,8 +127,11 @@ export const purgeSegments = (partition: number, oldEnough: number): Output => (
       bus.last('STORED', `raw.stored.${partition}`).then((m) => m && readRawStored(m.body)),
       bus.last('STORED', `part.stored.${partition}`).then((m) => m && readPartStored(m.body)),
       bus.last('STORED', `table.stored.${partition}`).then((m) => m && readTableStored(m.body)),
+      bus.last('STORED', `place.stored.${partition}`).then((m) => m && readPlaceStored(m.body)),
     ]);
-    const below = Math.min(oldEnough, ...lasts.map((last) => last?.segments.sequence ?? 0));
+    const [raw, part, table, place] = lasts;
+    const read = place && isBeyond(place, part) ? place : part; // W3: where a windower would begin
+    const below = Math.min(oldEnough, ...[raw, read, table].map((last) => last?.segments.sequence ?? 0));
     if (below > 0) await bus.purge(segmentsStream(partition), `segment.sealed.${partition}`, below);
   },
 });

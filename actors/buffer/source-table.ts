@@ -11,6 +11,11 @@ const countBytes = 20;
 
 /** B6: a reading that would open one more is not taken. */
 export const rangesMax = 64;
+/**
+ * The same where another source passes the reading on, under a number of its own (an import): a line that cannot be parsed
+ * leaves a hole that nobody will ever fill or give up, and the passer would wait for ever.
+ */
+export const passedOnRangesMax = 4_096;
 
 export interface SourceEntry {
   readonly subject: string;
@@ -21,6 +26,8 @@ export interface SourceEntry {
   /** Everything below is closed: taken, refused, or given up (Tidemark-Oldest). */
   closedBelow: number;
   holes: number;
+  /** What its n = 1 was, for whoever comes with another one; undefined: not known (any more). */
+  first: string | undefined;
   /** Receipt time of its last message, ms: a source that is silent for long is forgotten. */
   heardAt: number;
 }
@@ -48,7 +55,7 @@ export const entryOf = (table: SourceTable, subject: string, agent: string, hear
   const key = keyOf(subject, agent);
   let entry = table.entries.get(key);
   if (entry === undefined) {
-    entry = { subject, agent, service: serviceOf(subject), taken: [], closedBelow: 1, holes: 0, heardAt };
+    entry = { subject, agent, service: serviceOf(subject), taken: [], closedBelow: 1, holes: 0, first: undefined, heardAt };
     table.entries.set(key, entry);
   }
   entry.heardAt = heardAt;
@@ -56,13 +63,13 @@ export const entryOf = (table: SourceTable, subject: string, agent: string, hear
 };
 
 /** copy: it was taken before; full: it would open one range too many (B6); free: it may be taken. */
-export const lookUp = (entry: SourceEntry, n: number): 'copy' | 'full' | 'free' => {
+export const lookUp = (entry: SourceEntry, n: number, ranges = rangesMax): 'copy' | 'full' | 'free' => {
   const last = entry.taken.at(-1);
   if (last === undefined || n === last[1]) return 'free';
-  if (n > last[1]) return entry.taken.length < rangesMax ? 'free' : 'full';
+  if (n > last[1]) return entry.taken.length < ranges ? 'free' : 'full';
   if (hasNumber(entry.taken, n)) return 'copy';
   const touches = entry.taken.some(([from, to]) => from === n + 1 || to === n);
-  return touches || entry.taken.length < rangesMax ? 'free' : 'full';
+  return touches || entry.taken.length < ranges ? 'free' : 'full';
 };
 
 /** Takes [from, to) of a source; its holes count as missing until they are filled. */
@@ -112,29 +119,30 @@ export const takeMissingChanges = (table: SourceTable): Missing => {
   return changes;
 };
 
-/** A snapshot's content: [subject, agent, heardAt, closedBelow, ranges] for each source, and the missing counts. */
+/** A snapshot's content: [subject, agent, heardAt, closedBelow, ranges, what n = 1 was] for each source, and the missing counts. */
 export interface TableSnapshot {
   readonly format: 1;
   readonly offset: number;
-  readonly sources: readonly (readonly [string, string, number, number, Ranges])[];
+  readonly sources: readonly (readonly [string, string, number, number, Ranges, (string | null)?])[];
   readonly missing: readonly (readonly [string, number])[];
 }
 
 export const toSnapshot = (table: SourceTable, offset: number): string => JSON.stringify({
   format: 1,
   offset,
-  sources: [...table.entries.values()].map((e) => [e.subject, e.agent, e.heardAt, e.closedBelow, e.taken]),
+  sources: [...table.entries.values()].map((e) => [e.subject, e.agent, e.heardAt, e.closedBelow, e.taken, e.first ?? null]),
   missing: [...table.missing].map(([service, count]) => [service, toldCount(count)] as const),
 } satisfies TableSnapshot);
 
 export const fromSnapshot = (text: string): SourceTable => {
   const snapshot = JSON.parse(text) as TableSnapshot;
   const table = emptyTable();
-  for (const [subject, agent, heardAt, closedBelow, taken] of snapshot.sources) {
+  for (const [subject, agent, heardAt, closedBelow, taken, first] of snapshot.sources) {
     const entry = entryOf(table, subject, agent, heardAt);
     entry.taken = taken.map(([from, to]): Range => [from, to]);
     entry.closedBelow = closedBelow;
     entry.holes = countHoles(entry.taken, 1);
+    entry.first = first ?? undefined;
   }
   for (const [service, count] of snapshot.missing) setMissing(table, service, count);
   return table;

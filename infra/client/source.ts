@@ -41,6 +41,8 @@ export interface SourceOptions {
   onAcknowledged?: (acknowledgement: ReadingSealed, named: readonly KeptMessage[]) => void;
   /** What was acknowledged before no longer is: the log has lost its tail. To be said aloud. */
   onShrunk?: (before: Ranges, after: Ranges) => void;
+  /** What the acknowledgement warns of (B7). Default: a warning of the process. */
+  onWarning?: (warning: string) => void;
 }
 
 export interface SourceCounts {
@@ -283,9 +285,15 @@ class NatsSource implements Source, WindowListener {
     if (fresh.length > 0) this.progress();
     this.counts.kept = this.kept.readings;
     if (newlyIn(before, after).length > 0) this.options.onShrunk?.(before, after);
+    if (acknowledgement.warning !== undefined) this.warn(acknowledgement.warning);
     this.options.onAcknowledged?.(acknowledgement, named);
     for (const resolve of this.acknowledgedWaiters.splice(0)) resolve(acknowledgement);
     this.wake();
+  }
+
+  private warn(warning: string): void {
+    const { onWarning = (text: string) => process.emitWarning(text, 'TidemarkWarning') } = this.options;
+    onWarning(`${this.subject}, agent ${this.agentText}: ${warning}`);
   }
 
   private wake(): void {

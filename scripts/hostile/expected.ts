@@ -4,6 +4,8 @@ import { verdictOf } from './verdict.js';
 export interface Message {
   readonly subject: string;
   readonly header?: { readonly agent: string; readonly n: number } | undefined;
+  /** The lowest n that the source still has. */
+  readonly oldest?: number;
   readonly body: Uint8Array;
 }
 
@@ -21,23 +23,43 @@ interface Row {
 /** service, minute (ms), three sums in millionths, then highest and its time of each, then the count: all whole. */
 export type ExpectedRow = readonly (string | number | bigint)[];
 
-/** Which n a source has used up: all below a number, and some beyond it. */
+/** Up to here a bit says whether an n was used. */
+const bitsMax = 2 ** 24;
+
+/** Which n a source has used up. */
 class Used {
-  #below = 1;
-  readonly #beyond = new Set<number>();
+  /** How many. */
+  count = 0;
+  #highest = 0;
+  #bits = new Uint8Array(8);
+  readonly #far = new Set<number>();
 
   /** @returns false for a copy. */
   use(n: number): boolean {
-    if (n < this.#below || this.#beyond.has(n)) return false;
-    this.#beyond.add(n);
-    while (this.#beyond.delete(this.#below)) this.#below += 1;
+    if (n >= bitsMax ? this.#far.has(n) : this.#has(n)) return false;
+    if (n >= bitsMax) this.#far.add(n);
+    else this.#bits[n >> 3] = (this.#bits[n >> 3] as number) | (1 << (n & 7));
+    this.count += 1;
+    this.#highest = Math.max(this.#highest, n);
     return true;
   }
 
+  #has(n: number): boolean {
+    if (n >> 3 >= this.#bits.length) {
+      const bits = new Uint8Array(Math.max(this.#bits.length * 2, (n >> 3) + 1));
+      bits.set(this.#bits);
+      this.#bits = bits;
+    }
+    return ((this.#bits[n >> 3] as number) & (1 << (n & 7))) !== 0;
+  }
+
+  /** Gives up what is below. */
+  close(oldest: number): void {
+    for (let n = 1; n < oldest; n++) this.use(n);
+  }
+
   get missing(): number {
-    let highest = this.#below - 1;
-    for (const n of this.#beyond) highest = Math.max(highest, n);
-    return highest - (this.#below - 1) - this.#beyond.size;
+    return this.#highest - this.count;
   }
 }
 
@@ -65,7 +87,8 @@ export class Expected {
   readonly #sources = new Map<string, Used>();
 
   /** @param received ms: about when METRICS receives it */
-  add({ subject, header, body }: Message, received: number): void {
+  add({ subject, header, oldest, body }: Message, received: number): void {
+    if (header !== undefined && oldest !== undefined) this.#source(subject, header.agent).close(oldest);
     for (const [i, line] of linesOf(body).entries()) {
       const n = header === undefined ? Number.NaN : header.n + i;
       this.addLine(line, subject, header !== undefined && Number.isSafeInteger(n) ? { agent: header.agent, n } : undefined, received);
@@ -96,10 +119,19 @@ export class Expected {
   }
 
   #use(subject: string, { agent, n }: { agent: string; n: number }): boolean {
+    return this.#source(subject, agent).use(n);
+  }
+
+  #source(subject: string, agent: string): Used {
     const key = `${subject} ${agent}`;
     const used = this.#sources.get(key) ?? new Used();
     this.#sources.set(key, used);
-    return used.use(n);
+    return used;
+  }
+
+  /** `<subject> <agent>` and how many of its n are used up, by records or not. */
+  *used(): Generator<readonly [source: string, count: number]> {
+    for (const [source, { count }] of this.#sources) yield [source, count];
   }
 
   #addReading(service: string, at: number, values: readonly [number, number, number]): void {

@@ -39,7 +39,8 @@ interface Sender {
   readonly service: string | undefined;
   readonly host: string | undefined;
   readonly identity: 'headers' | 'lines' | 'both' | 'none';
-  readonly agent: string;
+  readonly name: string;
+  agent: string;
   next: number;
   /** Of both: in some lines there stands another agent, with its own n. */
   nextBeside: number;
@@ -64,7 +65,7 @@ const makeSender = (random: Random, i: number, run: string): Sender => {
     : kind === 'gateway' ? `metrics.${codeOf(random.pick(hostileNames))}`
     : 'metrics.a.b.c';
   return {
-    subject, kind, identity, agent, next: 1, nextBeside: 1, held: [],
+    subject, kind, identity, name: agent, agent, next: 1, nextBeside: 1, held: [],
     service: kind === 'host' ? service : undefined,
     host: kind === 'host' ? host : undefined,
   };
@@ -95,6 +96,14 @@ export const nextLine = (random: Random, now: number, sender: Pick<Sender, 'kind
 };
 
 const emptyLines = ['', ' ', '\t', '  \t '];
+
+/** A line that cannot be parsed leaves a hole, and a source has at most 64 ranges (B6): so it starts anew in time. */
+const startAnew = (sender: Sender): void => {
+  if (sender.held.length > 0 || Math.max(sender.next, sender.nextBeside) < 1_000) return;
+  sender.agent = `${sender.name} ${Number(sender.agent.slice(sender.name.length)) + 1}`;
+  sender.next = 1;
+  sender.nextBeside = 1;
+};
 
 /** A message of up to `linesMax` lines, and how many of them are no empty ones. */
 const makeMessage = (random: Random, now: number, sender: Sender, linesMax: number): { message: Message; lines: number } => {
@@ -129,6 +138,7 @@ export function* hostileMessages({ random, readings, now, run }: HostileOptions)
   let dropped = 0;
   for (let made = 0; made < readings; ) {
     const sender = random.pick(senders);
+    startAnew(sender);
     const { message, lines } = makeMessage(random, now, sender, Math.min(readings - made, random.pick([1, 3, 40, 80])));
     made += lines;
     const hasIdentity = sender.identity !== 'none';
@@ -156,6 +166,10 @@ export function* hostileFile({ random, readings, now, run }: HostileOptions): Ge
   for (let made = 0; made < readings; made++) {
     const agent = random.happens(0.3) ? random.pick(agents) : undefined;
     const line = nextLine(random, now, { kind: 'gateway', service: undefined, host: undefined }, agent && { agent: agent.agent, n: agent.n++ });
+    if (agent && agent.n > 20_000) {
+      agent.agent += '+';
+      agent.n = 1;
+    }
     yield line;
     if (agent) recent[random.below(50)] = line;
     if (random.happens(0.02) && recent.length > 0) {

@@ -28,8 +28,12 @@ export const publishMessages = async (bus: Bus, messages: Iterable<Message>): Pr
   return count;
 };
 
-const publishOne = async (bus: Bus, { subject, header, body }: Message): Promise<void> => {
-  const headers = header && { 'Tidemark-Agent': header.agent, 'Tidemark-N': String(header.n) };
+const publishOne = async (bus: Bus, { subject, header, oldest, body }: Message): Promise<void> => {
+  const headers = header && {
+    'Tidemark-Agent': header.agent,
+    'Tidemark-N': String(header.n),
+    ...(oldest === undefined ? {} : { 'Tidemark-Oldest': String(oldest) }),
+  };
   for (;;) {
     try {
       await bus.publish(subject, body, { timeoutMs: 60_000, ...(headers ? { headers } : {}) });

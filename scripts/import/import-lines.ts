@@ -1,5 +1,6 @@
 /** Publishes recorded lines through the lanes of their file, and ends when all of them are sealed. */
 import type { NatsConnection } from '@nats-io/transport-node';
+import { passedOnRangesMax } from '../../actors/buffer/source-table.js';
 import { openSource, type Source } from '../../infra/client/source.js';
 import { OutOfReachError } from '../../infra/errors.js';
 import type { ReadingSealed } from '../../protocol/messages/reading-sealed.js';
@@ -42,8 +43,6 @@ const keptBytesMax = 4 * 1024 * 1024;
 /** What NATS' headers and ours may take of the largest message. */
 const headerBytes = 4096;
 const refusedToldMax = 100;
-/** Ranges of n of one foreign source in which copies are recognised; the buffer takes no more either (B6). */
-const foreignRangesMax = 64;
 const tooLong = 'longer than a message';
 /** The n of the empty line with which each lane begins: its acknowledgement names all that was ever sealed (B2, B8). */
 const greetingN = 1;
@@ -199,7 +198,8 @@ class Import {
     if (isLong && isNew) this.refuseHere(tooLong);
     if (isLong || identity === undefined) return;
     const seen = this.foreign.get(identity.agent) ?? [];
-    if (seen.length < foreignRangesMax) this.foreign.set(identity.agent, addRange(seen, identity.n, identity.n + 1));
+    // Copies are recognised in so many ranges of n; the buffer takes no more either (B6).
+    if (seen.length < passedOnRangesMax) this.foreign.set(identity.agent, addRange(seen, identity.n, identity.n + 1));
     if (!isNew) return;
     if (hasNumber(seen, identity.n)) {
       this.copies++;

@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import t from 'tap';
 import { connectSource } from '../../infra/client/connect.js';
 import { importLines } from '../../scripts/import/import-lines.js';
+import { until } from '../until.js';
 import { startSystem } from './system.js';
 
 t.test('B2: an import into the real system counts each reading once, however often it is run', async (t) => {
@@ -51,4 +52,30 @@ t.test('B2: an import into the real system counts each reading once, however oft
   t.equal(terms.missing, 0);
   t.equal(terms.refused, 200);
   t.ok(counted.length > 0);
+});
+
+t.test('B6: an import ends, however many lines of a source of its own cannot be parsed', async (t) => {
+  const { rows, settings } = await startSystem(t);
+  const connection = await connectSource({ ...settings, nats: settings.nats as string }, 'test import');
+  t.teardown(() => connection.close());
+  // Each broken line leaves a hole in the agent's n, and nobody can say that it will never be filled.
+  const lines = Array.from({ length: 2_000 }, (_, i) => {
+    const line = JSON.stringify({ service: 's', timestamp: 1_795_000_000, cpu: 1, ram: 2, disk: 3, agent: 'a', n: i + 1 });
+    return Buffer.from(i % 10 === 5 ? line.slice(0, -1) : line);
+  });
+  const counts = await importLines({
+    lines: (async function* () {
+      yield* [...lines, ...lines];
+    })(),
+    content: createHash('sha256').update('holes').digest('hex'),
+    connection,
+    patienceMs: 10_000,
+    onProgress: () => undefined,
+  });
+  t.same(counts, { taken: 1_800, refused: { 'not JSON': 400 }, known: 1_800, sealed: 4_000 });
+  const terms = await until(async () => {
+    const answer = await rows();
+    return answer.terms.refused === 400 ? answer.terms : undefined;
+  });
+  t.match(terms, { missing: 200 });
 });
