@@ -31,6 +31,7 @@ const openFilesMax = 256;
 /** A commit has an entry for each date and has to fit into a message. */
 const datesPerCommitMax = 1_000;
 const appendsAtOnceMax = 8;
+const emptyCommitEveryMs = 30_000;
 const dayMs = 86_400_000;
 
 /** The records of one date that wait for the next upload. */
@@ -49,6 +50,9 @@ export interface UploaderState {
   readonly partition: number;
   readonly writer: string;
   committed: number;
+  /** Sequence in SEGMENTS of the last commit, and when it was made. */
+  committedSequence: number;
+  committedAt: number;
   at: SegmentsAt;
   readonly waiting: Map<string, Waiting>;
   waitingBytes: number;
@@ -113,7 +117,7 @@ const fileFor = (state: UploaderState, date: string, offset: number, bytesMax: n
 
 interface Append { readonly path: string; readonly bytes: Uint8Array; readonly lengthBefore: number }
 
-const upload = (state: UploaderState, rawFileBytesMax: number): Output[] => {
+const upload = (state: UploaderState, rawFileBytesMax: number, now: number): Output[] => {
   if (state.waiting.size === 0) return [];
   const appends: Append[] = [];
   const files: CommittedBytes[] = [];
@@ -140,10 +144,23 @@ const upload = (state: UploaderState, rawFileBytesMax: number): Output[] => {
   state.waiting.clear();
   state.waitingBytes = 0;
   state.committed = at.offset;
+  state.committedSequence = at.sequence;
+  state.committedAt = now;
   return [
     { do: 'work', what: 'append to raw files', run: ({ storage }) => appendAll(storage, appends) },
     { do: 'publish', message: 'raw.stored', subject, body: JSON.stringify(body), fence: subject },
   ];
+};
+
+/** Where only copies and refused readings come, a commit of nothing says how far the log was read, so that it may be purged. */
+const commitNothing = (state: UploaderState, now: number): Output[] => {
+  const { partition, at, committed } = state;
+  if (state.waiting.size > 0 || at.sequence === state.committedSequence || now - state.committedAt < emptyCommitEveryMs) return [];
+  state.committedSequence = at.sequence;
+  state.committedAt = now;
+  const subject = `raw.stored.${partition}`;
+  const body: RawStored = { partition, from: committed, to: committed, files: [], segments: { sequence: at.sequence, chain: at.chain } };
+  return [{ do: 'publish', message: 'raw.stored', subject, body: JSON.stringify(body), fence: subject }];
 };
 
 const appendAll = async (storage: Env['storage'], appends: readonly Append[]): Promise<void> => {
@@ -157,25 +174,27 @@ const appendAll = async (storage: Env['storage'], appends: readonly Append[]): P
   await Promise.all(Array.from({ length: Math.min(appendsAtOnceMax, appends.length) }, work));
 };
 
-const addMessages = (state: UploaderState, messages: readonly LogMessage[], bytesMax: number, rawFileBytesMax: number): Step<UploaderState> => {
+const addMessages = (
+  state: UploaderState, messages: readonly LogMessage[], { uploadBytesMax: bytesMax, rawFileBytesMax }: Env['settings'], now: number,
+): Step<UploaderState> => {
   const outputs: Output[] = [];
   for (const message of messages) {
     const { segment, at } = followSegment(state.at, message);
     addSegment(state, segment);
     state.at = at;
-    if (state.waitingBytes >= bytesMax || state.waiting.size >= datesPerCommitMax / 2) outputs.push(...upload(state, rawFileBytesMax));
+    if (state.waitingBytes >= bytesMax || state.waiting.size >= datesPerCommitMax / 2) outputs.push(...upload(state, rawFileBytesMax, now));
   }
   return [state, outputs];
 };
 
 const step = (state: UploaderState, input: Input, env: Env): Step<UploaderState> => {
-  const { uploadBytesMax, rawFileBytesMax } = env.settings;
+  const { rawFileBytesMax } = env.settings;
   switch (input.kind) {
     case 'messages':
-      return addMessages(state, input.messages, uploadBytesMax, rawFileBytesMax);
+      return addMessages(state, input.messages, env.settings, input.now);
     case 'tick':
     case 'stop':
-      return [state, upload(state, rawFileBytesMax)];
+      return [state, [...upload(state, rawFileBytesMax, input.now), ...commitNothing(state, input.now)]];
     default:
       return [state, []];
   }
@@ -186,7 +205,7 @@ const begin = async ({ bus }: Env, partition: number): Promise<Beginning<Uploade
   const at: SegmentsAt = raw ? { offset: raw.message.to, ...raw.message.segments } : segmentsBeginning;
   return {
     state: {
-      partition, writer: randomBytes(4).toString('hex'), committed: at.offset, at, waiting: new Map(), waitingBytes: 0, files: new Map(),
+      partition, writer: randomBytes(4).toString('hex'), committed: at.offset, committedSequence: at.sequence, committedAt: 0, at, waiting: new Map(), waitingBytes: 0, files: new Map(),
       counts: { uploads: 0, bytes: 0, files: 0 },
     },
     logs: { segments: { stream: segmentsStream(partition), start: { sequence: at.sequence + 1 }, held: 256 } },

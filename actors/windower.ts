@@ -5,6 +5,7 @@
  *       part.asked         close the open part now (somebody wants a batch of all there is)
  * out   realtime.updated   changed rows of the open part, every `updateEveryMs` if there are any; fenced
  *       part.stored        a part is readable and names its range; fenced
+ *       place.stored       how far the log was read, where no record came since the last part; fenced
  * owns  views/realtime/<partition>/
  *
  * W1  An update names from, since and to: a reader can tell whether it follows.
@@ -18,10 +19,11 @@ import { readHistory } from '../infra/actor/history-guard.js';
 import type { Output, Step } from '../infra/actor/output.js';
 import { followSegment, segmentsBeginning, type SegmentsAt } from '../infra/actor/segments.js';
 import { segmentsStream } from '../infra/bus/streams.js';
-import type { LogMessage } from '../infra/bus/bus.js';
+import type { Bus, LogMessage } from '../infra/bus/bus.js';
 import { chunkBytesMax, chunkHeader, formatChunk, groupBySize } from '../protocol/messages/chunks.js';
 import type { Missing, Refused } from '../protocol/messages/fields.js';
 import type { PartStored } from '../protocol/messages/part-stored.js';
+import type { PlaceStored } from '../protocol/messages/place-stored.js';
 import type { RealtimeUpdated } from '../protocol/messages/realtime-updated.js';
 import { type RowTuple, toTuple } from '../protocol/messages/row-tuple.js';
 import { recordNumbers } from '../protocol/messages/segment-sealed.js';
@@ -48,6 +50,8 @@ export interface WindowerState {
   readonly missing: Map<string, number>;
   /** Refused or missing changed since the last update. */
   isTold: boolean;
+  /** The sequence in SEGMENTS of the last part or place. */
+  placed: number;
   counts: { records: number; updates: number; parts: number };
 }
 
@@ -132,8 +136,9 @@ const partPath = (partition: number, from: number, to: number): string =>
 /** Closes the open part: a last update, its file, then part.stored (W2). The next part begins where it ends. */
 const close = (state: WindowerState): Output[] => {
   const { partition, from, at } = state;
-  if (at.offset === from) return [];
+  if (at.offset === from) return notePlace(state);
   const outputs = update(state);
+  state.placed = at.sequence;
   const rows = allRows(state);
   const refused = state.refused.toRefused();
   const missing = missingOf(state);
@@ -145,6 +150,22 @@ const close = (state: WindowerState): Output[] => {
   state.since = at.offset;
   state.counts.parts += 1;
   return [...outputs, { do: 'work', what: 'store a part', run: (env) => storePart(env, partition, from, at, rows, refused, missing) }];
+};
+
+/** Where only copies and refused readings come no part is closed; without a place SEGMENTS could never be purged. */
+const notePlace = (state: WindowerState): Output[] => {
+  const { partition, from, at } = state;
+  if (at.sequence === state.placed) return [];
+  state.placed = at.sequence;
+  const subject = `place.stored.${partition}`;
+  const body: PlaceStored = {
+    partition, from, refused: state.refused.toRefused(), missing: missingOf(state), segments: { sequence: at.sequence, chain: at.chain },
+  };
+  return [
+    ...update(state),
+    { do: 'publish', message: 'place.stored', subject, body: JSON.stringify(body), fence: subject },
+    { do: 'work', what: 'purge STORED of older places', run: ({ bus }) => forgetAllButLast(bus, 'STORED', subject) },
+  ];
 };
 
 const storePart = async (
@@ -167,10 +188,11 @@ const storePart = async (
 };
 
 /** What a stored part holds no update needs to say again; the last one stays, for its sequence is the fence. */
-const forgetUpdates = async ({ bus }: Env, partition: number): Promise<void> => {
-  const subject = `realtime.updated.${partition}`;
-  const last = await bus.last('REALTIME', subject);
-  if (last !== undefined) await bus.purge('REALTIME', subject, last.sequence);
+const forgetUpdates = ({ bus }: Env, partition: number): Promise<void> => forgetAllButLast(bus, 'REALTIME', `realtime.updated.${partition}`);
+
+const forgetAllButLast = async (bus: Bus, stream: string, subject: string): Promise<void> => {
+  const last = await bus.last(stream, subject);
+  if (last !== undefined) await bus.purge(stream, subject, last.sequence);
 };
 
 const addMessages = (state: WindowerState, messages: readonly LogMessage[]): Step<WindowerState> => {
@@ -197,22 +219,25 @@ const step = (state: WindowerState, input: Input): Step<WindowerState> => {
 const begin = async ({ bus }: Env, partition: number): Promise<Beginning<WindowerState>> => {
   const subject = `realtime.updated.${partition}`;
   const lastUpdate = await bus.last('REALTIME', subject);
-  const { part } = await readHistory(bus, partition);
-  const at: SegmentsAt = part ? { offset: part.message.to, ...part.message.segments } : segmentsBeginning;
+  const { part, place, placeSequence } = await readHistory(bus, partition);
+  const from = part?.message.to ?? 0;
+  const read = place?.message.segments ?? part?.message.segments;
+  const at: SegmentsAt = read ? { offset: from, ...read } : segmentsBeginning;
   return {
     state: {
-      partition, at, from: at.offset, since: at.offset, rows: new Map(), rowCount: 0, changed: [], refused: new RefusedTally(refusedBytesMax), missing: new Map(),
-      isTold: true, counts: { records: 0, updates: 0, parts: 0 },
+      partition, at, from, since: from, placed: at.sequence, rows: new Map(), rowCount: 0, changed: [],
+      refused: RefusedTally.of(place?.message.refused ?? {}, refusedBytesMax), missing: new Map(Object.entries(place?.message.missing ?? {})),
+      isTold: place === undefined, counts: { records: 0, updates: 0, parts: 0 },
     },
     logs: { segments: { stream: segmentsStream(partition), start: { sequence: at.sequence + 1 }, held: 256 } },
-    fences: { [subject]: lastUpdate?.sequence ?? 0, [`part.stored.${partition}`]: part?.sequence ?? 0 },
+    fences: { [subject]: lastUpdate?.sequence ?? 0, [`part.stored.${partition}`]: part?.sequence ?? 0, [`place.stored.${partition}`]: placeSequence },
   };
 };
 
 export const windower: FoldDefinition<WindowerState> = {
   name: 'windower',
   share: 'partition',
-  produces: ['realtime.updated', 'part.stored'],
+  produces: ['realtime.updated', 'part.stored', 'place.stored'],
   hears: [{ subject: 'part.asked' }],
   begin,
   step,

@@ -10,6 +10,7 @@ import {
   BatchAbandoned, BatchReady, BatchRequested, RangeAssigned, RangeMapped, ServicesAssigned, ServicesReduced, TaskFailed, ViewProved,
 } from './messages/batch.js';
 import { PartStored } from './messages/part-stored.js';
+import { PlaceStored } from './messages/place-stored.js';
 import { RawStored } from './messages/raw-stored.js';
 import { ReadingSealed } from './messages/reading-sealed.js';
 import { RealtimeUpdated } from './messages/realtime-updated.js';
@@ -57,6 +58,8 @@ export const catalogue = {
     'changed rows of the open part', RealtimeUpdated),
   'part.stored': entry('part.stored.<p>', 'STORED', ['windower'], ['scheduler', 'merger'],
     'these offsets are in this part of the real-time view', PartStored),
+  'place.stored': entry('place.stored.<p>', 'STORED', ['windower'], ['windower', 'buffer'],
+    'no record came since the last part: how far the log was read', PlaceStored),
   'part.asked': entry('part.asked', null, ['scheduler'], ['windower'],
     'close the open part now: a batch of all there is was asked for', null),
   'batch.asked': entry('batch.asked', null, ['command line'], ['scheduler'],

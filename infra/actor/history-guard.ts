@@ -5,8 +5,9 @@
  * snapshots repeat the chain at which they end, and it must be in the log. STORED is read first, then SEGMENTS: else a commit
  * made in between would look like a mismatch (F4).
  */
-import { readPartStored, readRawStored, readTableStored } from '../../protocol/messages/readers.js';
+import { readPartStored, readPlaceStored, readRawStored, readTableStored } from '../../protocol/messages/readers.js';
 import type { PartStored } from '../../protocol/messages/part-stored.js';
+import type { PlaceStored } from '../../protocol/messages/place-stored.js';
 import type { RawStored } from '../../protocol/messages/raw-stored.js';
 import type { TableStored } from '../../protocol/messages/table-stored.js';
 import { noChain, type SegmentHead } from '../../protocol/messages/segment-sealed.js';
@@ -22,6 +23,10 @@ export interface History {
   readonly raw: Last<RawStored> | undefined;
   readonly part: Last<PartStored> | undefined;
   readonly table: Last<TableStored> | undefined;
+  /** Beyond the last part, if the windower noted one. */
+  readonly place: Last<PlaceStored> | undefined;
+  /** Sequence of the last place, void or not: 0 without one. */
+  readonly placeSequence: number;
   readonly segment: { sequence: number; head: SegmentHead; chain: string } | undefined;
 }
 
@@ -30,18 +35,24 @@ const lastOf = async <T>(bus: Bus, subject: string, read: (body: Uint8Array) => 
   return message && { sequence: message.sequence, message: read(message.body) };
 };
 
+/** A place goes on from the last part, or a newer part has made it void. */
+export const isBeyond = (place: PlaceStored, part: PartStored | undefined): boolean =>
+  place.from === (part?.to ?? 0) && place.segments.sequence > (part?.segments.sequence ?? 0);
+
 export const chainOf = (message: LogMessage): string => message.header(chainHeader) ?? '';
 
 /** @throws HistoryError when an output names a place that this log does not have. */
 export const readHistory = async (bus: Bus, partition: number): Promise<History> => {
-  const [raw, part, table] = await Promise.all([
+  const [raw, part, table, noted] = await Promise.all([
     lastOf(bus, `raw.stored.${partition}`, readRawStored),
     lastOf(bus, `part.stored.${partition}`, readPartStored),
     lastOf(bus, `table.stored.${partition}`, readTableStored),
+    lastOf(bus, `place.stored.${partition}`, readPlaceStored),
   ]);
+  const place = noted && isBeyond(noted.message, part?.message) ? noted : undefined;
   const stream = segmentsStream(partition);
   const last = await bus.last(stream, `segment.sealed.${partition}`);
-  for (const [name, output] of [['raw.stored', raw], ['part.stored', part], ['table.stored', table]] as const) {
+  for (const [name, output] of [['raw.stored', raw], ['part.stored', part], ['table.stored', table], ['place.stored', place]] as const) {
     if (output === undefined) continue;
     const { sequence, chain } = output.message.segments;
     if (sequence === 0 && chain === noChain) continue;
@@ -52,5 +63,5 @@ export const readHistory = async (bus: Bus, partition: number): Promise<History>
         + 'Bring the right store back, or build everything anew from the raw files with `tidemark recover`');
     }
   }
-  return { raw, part, table, segment: last && { sequence: last.sequence, head: decodeHead(last.body), chain: chainOf(last) } };
+  return { raw, part, table, place, placeSequence: noted?.sequence ?? 0, segment: last && { sequence: last.sequence, head: decodeHead(last.body), chain: chainOf(last) } };
 };

@@ -35,7 +35,7 @@ const wantedStreams = (settings: StreamSettings): Wanted[] => [
   },
   ...Array.from({ length: settings.partitions }, (_, p): Wanted => (
     { ...refuses, name: segmentsStream(p), subjects: [`segment.sealed.${p}`], max_bytes: settings.segmentsBytesMax })),
-  { ...refuses, name: 'STORED', subjects: ['raw.stored.*', 'part.stored.*', 'table.stored.*'], max_bytes: 256 * MiB },
+  { ...refuses, name: 'STORED', subjects: ['raw.stored.*', 'part.stored.*', 'place.stored.*', 'table.stored.*'], max_bytes: 256 * MiB },
   {
     ...refuses, name: 'BATCH', max_bytes: 256 * MiB,
     subjects: ['batch.requested', 'batch.ready', 'batch.abandoned', 'range.*', 'services.*', 'view.proved'],

@@ -3,6 +3,7 @@ import { ActorStatus } from './actor-status.js';
 import { BatchAnswer, BatchAsked } from './batch-asked.js';
 import * as batch from './batch.js';
 import { PartStored } from './part-stored.js';
+import { PlaceStored } from './place-stored.js';
 import { RawStored } from './raw-stored.js';
 import { messageReader } from './read-message.js';
 import { ReadingSealed } from './reading-sealed.js';
@@ -26,6 +27,7 @@ export const readBatchAbandoned = messageReader('batch.abandoned', batch.BatchAb
 export const readViewProved = messageReader('view.proved', batch.ViewProved);
 export const readManifest = messageReader('a manifest', batch.Manifest);
 export const readPartStored = messageReader('part.stored', PartStored);
+export const readPlaceStored = messageReader('place.stored', PlaceStored);
 export const readRawStored = messageReader('raw.stored', RawStored);
 export const readReadingSealed = messageReader('reading.sealed', ReadingSealed);
 export const readRealtimeUpdated = messageReader('realtime.updated', RealtimeUpdated);
