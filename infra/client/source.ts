@@ -82,6 +82,8 @@ export interface Source {
   /** Sends this line once more under an n that was given before: whoever sealed it answers again (B2). */
   ask(n: number, line: string): void;
   readonly sealed: Ranges;
+  /** What was acknowledged so far is below this offset of this partition: ask with `after` to read it. */
+  readonly reached: { readonly partition: number; readonly offset: number } | undefined;
   /** Whether n was sent and is not acknowledged yet. */
   holds(n: number): boolean;
   readonly counts: SourceCounts;
@@ -128,6 +130,7 @@ class NatsSource implements Source, WindowListener {
     turnedAway: 0,
   };
   sealed: Ranges = [];
+  reached: { partition: number; offset: number } | undefined;
 
   private readonly agentText: string;
   private readonly kept = new KeptReadings();
@@ -278,6 +281,8 @@ class NatsSource implements Source, WindowListener {
     const after = acknowledgement.sealed;
     const fresh = newlyIn(after, before);
     this.sealed = after;
+    const { partition, offset } = acknowledgement;
+    if (offset >= (this.reached?.offset ?? 0)) this.reached = { partition, offset };
     this.counts.sealed = countRanges(after);
     for (const { reason } of acknowledgement.refused)
       this.counts.refused[reason] = (this.counts.refused[reason] ?? 0) + 1;

@@ -2,12 +2,14 @@
 import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import { stat } from 'node:fs/promises';
+import type { Command } from 'commander';
 import { parseDuration } from '../../infra/config.js';
 import { messageOf, UsageError } from '../../infra/errors.js';
 import type { RegisterCommand } from '../command.js';
 import { type ImportCounts, importLines } from '../import/import-lines.js';
 import { readRecorded } from '../import/recorded.js';
 import { openProgress } from '../progress.js';
+import { connectClient } from '../running-system.js';
 import { addSettings, connectionSettings } from '../settings-options.js';
 import { connectSourceOf } from '../source-connection.js';
 
@@ -46,6 +48,15 @@ const formatCounts = ({ taken, refused, known, sealed }: ImportCounts): string =
   return `${lines.join('\n')}\n`;
 };
 
+const seenWaitMsMax = 10_000;
+
+/** Sealed is safe; whoever asks next wants to see it too. Where nobody answers questions, sealed has to do. */
+const untilSeen = async (command: Command, after: number[]): Promise<void> => {
+  const client = await connectClient(command);
+  await client.query({ from: 0, to: 1, after, waitMs: seenWaitMsMax }).catch(() => undefined);
+  await client.close();
+};
+
 export const register: RegisterCommand = (program) => {
   const command = program
     .command('import')
@@ -67,6 +78,7 @@ export const register: RegisterCommand = (program) => {
       for (const path of paths) files.push(await look(path));
       const connection = await connectSourceOf(command);
       try {
+        let after: number[] = [];
         let counts: ImportCounts = { taken: 0, refused: {}, known: 0, sealed: 0 };
         for (const { path, bytes, content } of files) {
           const progress = openProgress(path, bytes);
@@ -78,6 +90,9 @@ export const register: RegisterCommand = (program) => {
                 content,
                 connection,
                 patienceMs,
+                onSealed: (position) => {
+                  after = position.map((offset, p) => Math.max(offset, after[p] ?? 0));
+                },
                 onProgress: (at) => progress.show(at.bytes, `${number(at.lines)} read, ${number(at.sealed)} sealed`),
               }),
             );
@@ -85,6 +100,7 @@ export const register: RegisterCommand = (program) => {
             progress.end();
           }
         }
+        await untilSeen(command, after);
         process.stdout.write(options.json === true ? `${JSON.stringify(counts)}\n` : formatCounts(counts));
       } finally {
         await connection.close();

@@ -32,6 +32,8 @@ export interface ImportOptions {
   /** Of the sources. */
   resendAfterMs?: number;
   onProgress: (progress: { bytes: number; lines: number; sealed: number }) => void;
+  /** When all is sealed: the offsets below which it is, by partition. */
+  onSealed?: (position: number[]) => void;
 }
 
 /** An acknowledgement tells 100 reasons, so a message has no more lines than that. */
@@ -100,11 +102,23 @@ class Import {
       }
       for (const lane of this.openLanes()) await this.flush(lane);
       for (const lane of this.openLanes()) await this.finish(lane);
+      this.options.onSealed?.(this.position());
       return this.counts();
     } finally {
       clearInterval(this.watch);
       for (const lane of this.openLanes()) lane.source.close();
     }
+  }
+
+  private position(): number[] {
+    const position: number[] = [];
+    for (const { source } of this.openLanes()) {
+      if (source.reached === undefined) continue;
+      const { partition, offset } = source.reached;
+      while (position.length <= partition) position.push(0);
+      position[partition] = Math.max(position[partition] ?? 0, offset);
+    }
+    return position;
   }
 
   private openLanes(): Lane[] {

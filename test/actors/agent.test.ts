@@ -29,6 +29,7 @@ const openNotebook = () => {
     agent,
     hasRoom: true,
     sealed: [],
+    reached: undefined,
     counts: {
       added: 0,
       known: 0,
