@@ -1,5 +1,4 @@
 /** What the view must hold: the acknowledged readings counted by code of its own, and the comparison, to the bit. */
-import type { RowTuple } from '../../protocol/messages/row-tuple.js';
 import type { PublishedReading } from './load.js';
 
 type Row = [cpu: bigint, ram: bigint, disk: bigint, maxCpu: bigint, cpuAt: bigint, maxRam: bigint, ramAt: bigint, maxDisk: bigint, diskAt: bigint, n: bigint];
@@ -28,7 +27,7 @@ export const countReadings = (readings: readonly PublishedReading[]): Map<string
 export interface Comparison { readonly rows: number; readonly missing: number; readonly extra: number; readonly examples: string[] }
 
 /** missing, extra: records too few and too many, by row; a row that differs in anything else counts as one of each. */
-export const compareView = (view: readonly RowTuple[], readings: readonly PublishedReading[]): Comparison => {
+export const compareView = (view: readonly (readonly (string | number | bigint)[])[], readings: readonly PublishedReading[]): Comparison => {
   const expected = countReadings(readings);
   const examples: string[] = [];
   let missing = 0;

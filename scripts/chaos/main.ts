@@ -30,5 +30,5 @@ const report = await runChaos({
   port: await freePort(), httpPort: await freePort(), say: (line) => process.stderr.write(`${line}\n`),
 });
 process.stdout.write(`${JSON.stringify(report, null, 2)}\n`);
-const { comparison, wentBack, shrunk } = report;
-process.exit(comparison.missing + comparison.extra + wentBack + shrunk === 0 ? exitCodes.ok : exitCodes.promiseBroken);
+const { comparison, files, wentBack, shrunk } = report;
+process.exit(comparison.missing + comparison.extra + files.missing + files.extra + wentBack + shrunk === 0 ? exitCodes.ok : exitCodes.promiseBroken);

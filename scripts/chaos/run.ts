@@ -7,8 +7,10 @@ import { messageOf } from '../../infra/errors.js';
 import type { Position } from '../../protocol/range.js';
 import { sumPosition } from '../../protocol/range.js';
 import { compareView, type Comparison } from './expected.js';
+import { readBatchFiles } from './files.js';
 import { Load } from './load.js';
 import { Random } from './random.js';
+import { Recovery, type RecoveryTimes } from './recovery.js';
 import { makeVictims, type Victim } from './victims.js';
 
 export interface ChaosOptions {
@@ -30,6 +32,8 @@ export interface ChaosReport {
   readonly refused: number;
   readonly copies: number;
   readonly comparison: Comparison;
+  /** The same of the Parquet files that latest.json names, read directly. */
+  readonly files: Comparison;
   /** How often a reader that passes its last position saw the number of messages fall: must be 0. */
   readonly wentBack: number;
   readonly reads: number;
@@ -37,48 +41,58 @@ export interface ChaosReport {
   readonly shrunk: number;
   /** From the end of the faults until all was sealed and in the view, ms. */
   readonly drainedMs: number;
+  /** From the kill of an owner to the next output of each of its partitions. */
+  readonly recovery: Record<string, RecoveryTimes>;
   readonly batch: string | null;
   readonly data: string;
 }
 
 const sleep = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
 
-type Fault = (random: Random, victims: readonly Victim[], server: Victim) => Promise<string>;
+interface Scene {
+  readonly random: Random;
+  readonly victims: readonly Victim[];
+  readonly server: Victim;
+  readonly recovery: Recovery;
+}
 
-const killOne: Fault = async (random, victims) => {
-  const victim = random.pick(victims);
-  await victim.kill();
-  await sleep(random.between(0, 2_000));
-  await victim.start();
+type Fault = (scene: Scene) => Promise<string>;
+
+const killThem = async (victims: readonly Victim[], { random, recovery }: Scene, downMsMax: number): Promise<void> => {
+  const workedOn = await Promise.all(victims.map(({ pid }) => recovery.worksOn(pid)));
+  await Promise.all(victims.map((victim) => victim.kill()));
+  recovery.killed(workedOn.flat());
+  await sleep(random.between(0, downMsMax));
+  await Promise.all(victims.map((victim) => victim.start()));
+};
+const killOne: Fault = async (scene) => {
+  await killThem([scene.random.pick(scene.victims)], scene, 2_000);
   return 'kill';
 };
-const pauseOne: Fault = async (random, victims) => {
+const pauseOne: Fault = async ({ random, victims }) => {
   const victim = random.pick(victims);
   victim.pause();
   await sleep(random.between(200, 5_000));
   victim.resume();
   return 'pause';
 };
-const stopOne: Fault = async (random, victims) => {
+const stopOne: Fault = async ({ random, victims }) => {
   const victim = random.pick(victims);
   await victim.stop();
   await victim.start();
   return 'stop';
 };
-const killSeveral: Fault = async (random, victims) => {
-  const chosen = victims.filter(() => random.next() < 0.4);
-  await Promise.all(chosen.map((victim) => victim.kill()));
-  await sleep(random.between(0, 1_000));
-  await Promise.all(chosen.map((victim) => victim.start()));
+const killSeveral: Fault = async (scene) => {
+  await killThem(scene.victims.filter(() => scene.random.next() < 0.4), scene, 1_000);
   return 'kill several';
 };
-const killServer: Fault = async (random, _victims, server) => {
+const killServer: Fault = async ({ random, server }) => {
   await server.kill();
   await sleep(random.between(0, 1_500));
   await server.start();
   return 'kill nats-server';
 };
-const pauseServer: Fault = async (random, _victims, server) => {
+const pauseServer: Fault = async ({ random, server }) => {
   server.pause();
   await sleep(random.between(100, 2_000));
   server.resume();
@@ -96,15 +110,18 @@ export const runChaos = async (options: ChaosOptions): Promise<ChaosReport> => {
   const load = new Load(new Random(seed + 1), options.messagesPerSecond);
   const tally: Record<string, number> = {};
   const watcher = new Watcher(server.url);
+  const recovery = new Recovery(server.url);
   try {
     await Promise.all(actors.map((actor) => actor.start()));
     await untilStreams(server.url);
     await load.start(server.url);
     watcher.start();
+    await recovery.start();
     const until = performance.now() + seconds * 1_000;
     while (performance.now() < until) {
       await sleep(random.between(200, 2_500));
-      const name = await random.pick(faults)(random, actors, server);
+      recovery.disturbed();
+      const name = await random.pick(faults)({ random, victims: actors, server, recovery });
       tally[name] = (tally[name] ?? 0) + 1;
       say(`${name}; ${load.counts.sealed} of ${load.counts.added} sealed, ${watcher.reads} reads, position ${watcher.position.join(',')}`);
     }
@@ -116,11 +133,13 @@ export const runChaos = async (options: ChaosOptions): Promise<ChaosReport> => {
     await watcher.until(readings.length);
     const drainedMs = Math.round(performance.now() - drainFrom);
     const { rows, terms } = await watcher.whole();
+    const files = compareView(await readBatchFiles(server.url, data, readings.length), readings);
     return {
-      seed, faults: tally, readings: readings.length, refused: load.refused, copies: load.counts.copies, comparison: compareView(rows, readings),
-      wentBack: watcher.wentBack, reads: watcher.reads, shrunk: load.shrunk, drainedMs, batch: terms.batch, data,
+      seed, faults: tally, readings: readings.length, refused: load.refused, copies: load.counts.copies, comparison: compareView(rows, readings), files,
+      wentBack: watcher.wentBack, reads: watcher.reads, shrunk: load.shrunk, drainedMs, recovery: recovery.times, batch: terms.batch, data,
     };
   } finally {
+    await recovery.stop();
     await watcher.stop();
     await load.stop();
     for (const actor of actors) { actor.resume(); await actor.kill(); }

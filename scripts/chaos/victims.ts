@@ -19,6 +19,8 @@ export interface Victim {
   resume(): void;
   start(): Promise<void>;
   readonly isRunning: boolean;
+  /** 0: it does not run. */
+  readonly pid: number;
 }
 
 class ActorVictim implements Victim {
@@ -27,6 +29,7 @@ class ActorVictim implements Victim {
   constructor(readonly name: string, private readonly args: readonly string[], private readonly logFile: string) {}
 
   get isRunning(): boolean { return this.child !== undefined && this.child.exitCode === null && this.child.signalCode === null; }
+  get pid(): number { return this.isRunning ? this.child?.pid ?? 0 : 0; }
 
   async start(): Promise<void> {
     if (this.isRunning) return;
@@ -58,6 +61,7 @@ class ServerVictim implements Victim {
   constructor(private readonly launch: () => Promise<NatsServer>) {}
 
   get isRunning(): boolean { return this.server !== undefined; }
+  get pid(): number { return this.server?.pid ?? 0; }
   get url(): string { return this.server?.url ?? ''; }
 
   async start(): Promise<void> { this.server ??= await this.launch(); }
