@@ -234,7 +234,7 @@ const answer = (state: MergerState, message: PlainMessage, now: number): Output 
         return;
       }
       const bodies = await answerQuestion(state.view, state.months, question);
-      bodies.forEach((body, i) => message.respond(body, { [chunkHeader]: formatChunk(i, bodies.length) }));
+      for (const [i, body] of bodies.entries()) message.respond(body, { [chunkHeader]: formatChunk(i, bodies.length) });
       state.counts.answers += 1;
     } catch (error) {
       const isAsked = error instanceof UsageError || (error as { code?: string }).code === 'E_MALFORMED';

@@ -68,7 +68,10 @@ const addSegment = (state: WindowerState, { head, numbers, records }: Segment): 
     if (index !== service) {
       const name = head.services[index] as string;
       byMinute = state.rows.get(name);
-      if (byMinute === undefined) state.rows.set(name, byMinute = new Map());
+      if (byMinute === undefined) {
+        byMinute = new Map();
+        state.rows.set(name, byMinute);
+      }
       service = index;
       open = undefined;
     }

@@ -30,6 +30,7 @@ export interface Work {
   readonly do: 'work';
   /** For the log, when it fails. */
   readonly what: string;
+  // biome-ignore lint/suspicious/noConfusingVoidType: most works give nothing back, and none should have to say so
   readonly run: (env: Env) => Promise<readonly Output[] | void>;
   /** Goes on beside the next steps; what it gives back is done when it is there. */
   readonly beside?: true;
