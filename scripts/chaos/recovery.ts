@@ -29,6 +29,9 @@ export class Recovery {
   readonly #waiting = new Map<string, Waiting>();
   readonly #tookMs = new Map<string, number[]>();
   readonly #disturbedMs: number[] = [];
+  readonly #lastAt = new Map<string, number>();
+  readonly #gapsMs = new Map<string, number>();
+  #arrived: () => void = () => undefined;
   #connection: NatsConnection | undefined;
 
   constructor(private readonly nats: string) {}
@@ -71,6 +74,39 @@ export class Recovery {
     for (const waiting of this.#waiting.values()) waiting.isDisturbed = true;
   }
 
+  /** Resolves when everything that was killed works again. */
+  async settled(): Promise<void> {
+    await this.#until(() => this.#waiting.size === 0);
+  }
+
+  /** Resolves when so many partitions' outputs were seen. */
+  async seenAll(count: number): Promise<void> {
+    await this.#until(() => this.#lastAt.size >= count);
+  }
+
+  /** From now on: the longest silence of each output. */
+  watchGaps(): void {
+    this.#gapsMs.clear();
+  }
+
+  gapsMs(subjects: readonly string[]): Record<string, number> {
+    return Object.fromEntries(subjects.map((subject) => [subject, Math.round(this.#gapsMs.get(subject) ?? Number.NaN)]));
+  }
+
+  /** Resolves when each of them was seen once more. */
+  async eachAgain(subjects: readonly string[]): Promise<void> {
+    const since = performance.now();
+    await this.#until(() => subjects.every((subject) => (this.#lastAt.get(subject) ?? 0) > since));
+  }
+
+  async #until(isSo: () => boolean): Promise<void> {
+    while (!isSo()) {
+      await new Promise<void>((resolve) => {
+        this.#arrived = resolve;
+      });
+    }
+  }
+
   /** By output; `disturbed`: another fault came before it worked again. */
   get times(): Record<string, RecoveryTimes> {
     const all = Object.values(outputs).map((output) => [output, this.#tookMs.get(output) ?? []] as const);
@@ -78,6 +114,15 @@ export class Recovery {
   }
 
   #works(subject: string): void {
+    const now = performance.now();
+    const gapMs = now - (this.#lastAt.get(subject) ?? now);
+    this.#lastAt.set(subject, now);
+    this.#gapsMs.set(subject, Math.max(gapMs, this.#gapsMs.get(subject) ?? 0));
+    this.#settle(subject);
+    this.#arrived();
+  }
+
+  #settle(subject: string): void {
     const waiting = this.#waiting.get(subject);
     if (waiting === undefined) return;
     this.#waiting.delete(subject);

@@ -54,11 +54,20 @@ interface Scene {
   readonly victims: readonly Victim[];
   readonly server: Victim;
   readonly recovery: Recovery;
+  /** Whom it strikes, for who reads along. */
+  readonly strikes: (names: string) => void;
 }
 
 type Fault = (scene: Scene) => Promise<string>;
 
-const killThem = async (victims: readonly Victim[], { random, recovery }: Scene, downMsMax: number): Promise<void> => {
+const pickOne = ({ random, victims, strikes }: Scene): Victim => {
+  const victim = random.pick(victims);
+  strikes(victim.name);
+  return victim;
+};
+
+const killThem = async (victims: readonly Victim[], { random, recovery, strikes }: Scene, downMsMax: number): Promise<void> => {
+  strikes(victims.map(({ name }) => name).join(', '));
   const workedOn = await Promise.all(victims.map(({ pid }) => recovery.worksOn(pid)));
   await Promise.all(victims.map((victim) => victim.kill()));
   recovery.killed(workedOn.flat());
@@ -66,18 +75,18 @@ const killThem = async (victims: readonly Victim[], { random, recovery }: Scene,
   await Promise.all(victims.map((victim) => victim.start()));
 };
 const killOne: Fault = async (scene) => {
-  await killThem([scene.random.pick(scene.victims)], scene, 2_000);
+  await killThem([pickOne(scene)], scene, 2_000);
   return 'kill';
 };
-const pauseOne: Fault = async ({ random, victims }) => {
-  const victim = random.pick(victims);
+const pauseOne: Fault = async (scene) => {
+  const victim = pickOne(scene);
   victim.pause();
-  await sleep(random.between(200, 5_000));
+  await sleep(scene.random.between(200, 5_000));
   victim.resume();
   return 'pause';
 };
-const stopOne: Fault = async ({ random, victims }) => {
-  const victim = random.pick(victims);
+const stopOne: Fault = async (scene) => {
+  const victim = pickOne(scene);
   await victim.stop();
   await victim.start();
   return 'stop';
@@ -117,13 +126,16 @@ export const runChaos = async (options: ChaosOptions): Promise<ChaosReport> => {
     await load.start(server.url);
     watcher.start();
     await recovery.start();
-    const until = performance.now() + seconds * 1_000;
+    const startedAt = performance.now();
+    const until = startedAt + seconds * 1_000;
     while (performance.now() < until) {
       await sleep(random.between(200, 2_500));
       recovery.disturbed();
-      const name = await random.pick(faults)({ random, victims: actors, server, recovery });
+      let struck = '';
+      const strikes = (names: string): void => { struck = ` ${names}`; };
+      const name = await random.pick(faults)({ random, victims: actors, server, recovery, strikes });
       tally[name] = (tally[name] ?? 0) + 1;
-      say(`${name}; ${load.counts.sealed} of ${load.counts.added} sealed, ${watcher.reads} reads, position ${watcher.position.join(',')}`);
+      say(`${Math.round(performance.now() - startedAt)} ms ${name}${struck}; ${load.counts.sealed} of ${load.counts.added} sealed, ${watcher.reads} reads, position ${watcher.position.join(',')}`);
     }
     const drainFrom = performance.now();
     for (const actor of actors) { actor.resume(); await actor.start(); }

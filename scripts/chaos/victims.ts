@@ -3,6 +3,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { closeSync, openSync } from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { environmentWith } from '../../infra/config.js';
 import { type NatsServer, startNatsServer } from '../../infra/bus/nats-server.js';
 
 const cli = fileURLToPath(new URL('../cli.js', import.meta.url));
@@ -23,10 +24,13 @@ export interface Victim {
   readonly pid: number;
 }
 
-class ActorVictim implements Victim {
+export class ActorVictim implements Victim {
   private child: ChildProcess | undefined;
 
-  constructor(readonly name: string, private readonly args: readonly string[], private readonly logFile: string) {}
+  constructor(
+    readonly name: string, private readonly args: readonly string[], private readonly logFile: string,
+    private environment: Readonly<Record<string, string>> = {},
+  ) {}
 
   get isRunning(): boolean { return this.child !== undefined && this.child.exitCode === null && this.child.signalCode === null; }
   get pid(): number { return this.isRunning ? this.child?.pid ?? 0 : 0; }
@@ -34,7 +38,7 @@ class ActorVictim implements Victim {
   async start(): Promise<void> {
     if (this.isRunning) return;
     const log = openSync(this.logFile, 'a');
-    this.child = spawn(process.execPath, [cli, ...this.args], { stdio: ['ignore', log, log] });
+    this.child = spawn(process.execPath, [cli, ...this.args], { stdio: ['ignore', log, log], env: environmentWith(this.environment) });
     closeSync(log);
   }
 
@@ -92,16 +96,18 @@ export interface VictimSettings {
   readonly logFile: string;
 }
 
+/** For `start NAME`: joined to that server, with short times, so that much happens in little time. */
+export const flagsOf = ({ url, data, httpPort }: { url: string; data: string; httpPort: number }): string[] => [
+  '--nats', url, '--nats-http-port', String(httpPort), '--data', data, '--part-every', '1s', '--batch-every', '4s', '--recompute-every', '15s',
+  '--upload-every', '300ms', '--snapshot-every', '3s', '--purge-every', '1s', '--segments-keep', '5s', '--log-level', 'info',
+];
+
 /** The server (started) and the actors' processes (not yet). */
 export const makeVictims = async (settings: VictimSettings): Promise<{ server: Victim & { url: string }; actors: Victim[]; endNow: () => void }> => {
   const { data, port, httpPort, instances, logFile } = settings;
   const server = new ServerVictim(() => startNatsServer({ data, port, httpPort }));
   await server.start();
-  const { url } = server;
-  const flags = [
-    '--nats', url, '--nats-http-port', String(httpPort), '--data', data, '--part-every', '1s', '--batch-every', '4s', '--recompute-every', '15s',
-    '--upload-every', '300ms', '--snapshot-every', '3s', '--purge-every', '1s', '--segments-keep', '5s', '--log-level', 'info',
-  ];
+  const flags = flagsOf({ url: server.url, data, httpPort });
   const actors = Array.from({ length: instances }, (_, i) => groups.map((group) =>
     new ActorVictim(`${group.join('+')} ${i}`, ['start', ...group, ...flags], path.resolve(logFile)))).flat();
   const endNow = (): void => { for (const victim of [...actors, server]) { victim.resume(); void victim.kill(); } };

@@ -163,13 +163,19 @@ export const runSystem = async ({ settings: given, signal, program, everyMs }: S
     await ensureStreams(settings);
     const children: Kept<ActorProcess>[] = [];
     const isFinal = (one: ActorProcess) => finalCodes.includes(one.exitCode());
-    stops.push(async () => {
-      for (const child of children) await child.stop();
-    });
-    for (const { name, actors } of processLayout) {
-      const child = await keep(name, () => launchActors({ actors, settings }, logFile), { log, isFinal });
-      children.push(child);
-      pids.push(() => child.current.pid);
+    for (const { name, actors } of [...processLayout].reverse()) {
+      // Several instances are processes of their own, so that one that dies leaves the others working.
+      const alike = await Promise.all(
+        Array.from({ length: settings.instances }, (_, i) => {
+          const order: Order = { actors, settings: { ...settings, instances: 1 } };
+          return keep(i === 0 ? name : `${name} ${i + 1}`, () => launchActors(order, logFile), { log, isFinal });
+        }),
+      );
+      stops.push(async () => {
+        await Promise.all(alike.map((child) => child.stop()));
+      });
+      children.push(...alike);
+      pids.push(...alike.map((child) => () => child.current.pid));
     }
     process.once('exit', endNow);
     const ownPids = () => pids.map((pid) => pid());
