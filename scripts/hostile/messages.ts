@@ -98,12 +98,13 @@ export const nextLine = (random: Random, now: number, sender: Pick<Sender, 'kind
 const emptyLines = ['', ' ', '\t', '  \t '];
 
 /** A line that cannot be parsed leaves a hole, and a source has at most 64 ranges (B6): so it starts anew in time. */
-const startAnew = (sender: Sender): void => {
-  if (sender.held.length > 0 || Math.max(sender.next, sender.nextBeside) < 1_000) return;
+function* startAnew(sender: Sender): Generator<Message> {
+  if (Math.max(sender.next, sender.nextBeside) < 1_000) return;
+  yield* sender.held.splice(0);
   sender.agent = `${sender.name} ${Number(sender.agent.slice(sender.name.length)) + 1}`;
   sender.next = 1;
   sender.nextBeside = 1;
-};
+}
 
 /** A message of up to `linesMax` lines, and how many of them are no empty ones. */
 const makeMessage = (random: Random, now: number, sender: Sender, linesMax: number): { message: Message; lines: number } => {
@@ -138,7 +139,7 @@ export function* hostileMessages({ random, readings, now, run }: HostileOptions)
   let dropped = 0;
   for (let made = 0; made < readings; ) {
     const sender = random.pick(senders);
-    startAnew(sender);
+    yield* startAnew(sender);
     const { message, lines } = makeMessage(random, now, sender, Math.min(readings - made, random.pick([1, 3, 40, 80])));
     made += lines;
     const hasIdentity = sender.identity !== 'none';
