@@ -156,7 +156,7 @@ export const settingsTable = {
   batchEveryMs: setting('batch-every', duration(1000, 31 * dayMs), '1h', 'how often the batch view is made anew'),
   recomputeEveryMs: setting('recompute-every', duration(1000, 366 * dayMs), '24h', 'how often dates are recomputed from raw data'),
   leaseTtlMs: setting('lease-ttl', duration(500, 60_000), '1.5s', 'time after which a silent owner loses its partition'),
-  memoryMiB: setting('memory', bytes(128 * MiB, 1024 * GiB, MiB), '512MiB', 'memory that DuckDB may use in one process'),
+  memoryMiB: setting('memory', bytes(128 * MiB, 1024 * GiB, MiB), '256MiB', 'memory that DuckDB may use in one process'),
   mapThreads: setting('map-threads', whole(1, 256), '2', 'threads that DuckDB may use in one process'),
   metricsBytesMax: setting('metrics-bytes-max', bytes(1 * MiB, 1024 * GiB), '1GiB', 'size at which METRICS refuses new messages'),
   segmentsBytesMax: setting('segments-bytes-max', bytes(2 * MiB, 1024 * GiB), '1GiB', 'size at which a partition\'s SEGMENTS does'),

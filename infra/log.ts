@@ -6,8 +6,9 @@
  * warn   will be tried again
  * error  will stop
  */
+import { createRequire } from 'node:module';
 import { pino, stdSerializers, stdTimeFunctions, destination, type Logger } from 'pino';
-import pretty from 'pino-pretty';
+import type prettyType from 'pino-pretty';
 import type { Settings } from './config.js';
 
 export type Log = Logger;
@@ -19,13 +20,16 @@ const errorFields = (error: Error) => {
   return expected ? { type, code, message } : { type, code, message, stack };
 };
 
+/** Loaded only where somebody looks at a terminal: it takes 10 MB. */
+const loadPretty = (): typeof prettyType => createRequire(import.meta.url)('pino-pretty') as typeof prettyType;
+
 /** With `file`, there instead of stderr. @param fields stand in every line, such as the actor's name. Lines are written at once: none is lost at an exit. */
 export const createLog = (
   { logLevel, file }: Pick<Settings, 'logLevel'> & { file?: string | undefined },
   fields: Readonly<Record<string, unknown>> = {},
 ): Log => {
   const stream = file === undefined && process.stderr.isTTY === true
-    ? pretty({ destination: 2, sync: true, colorize: true, ignore: 'pid', translateTime: 'SYS:HH:MM:ss.l' })
+    ? loadPretty()({ destination: 2, sync: true, colorize: true, ignore: 'pid', translateTime: 'SYS:HH:MM:ss.l' })
     : destination({ dest: file ?? 2, sync: true, mkdir: true });
   return pino({
     level: logLevel,

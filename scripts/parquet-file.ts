@@ -3,8 +3,6 @@ import { copyFile, mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import type { ExactAnswer } from '../infra/client/index.js';
-import { openDuckdb } from '../infra/sql/duckdb.js';
-import { viewFiles } from '../infra/sql/view-files.js';
 import { fromTuple } from '../protocol/messages/row-tuple.js';
 import { formatPosition } from './position-option.js';
 
@@ -13,6 +11,8 @@ export const writeParquet = async (
   { rows, terms }: ExactAnswer,
   file: string | undefined,
 ): Promise<Buffer | undefined> => {
+  const { openDuckdb } = await import('../infra/sql/duckdb.js'); // the engine takes memory: only who needs it loads it
+  const { viewFiles } = await import('../infra/sql/view-files.js');
   const folder = await mkdtemp(path.join(tmpdir(), 'tidemark-query-'));
   try {
     const made = path.join(folder, 'rows.parquet');

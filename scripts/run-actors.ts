@@ -19,8 +19,6 @@ import { ensureStreams } from '../infra/bus/streams.js';
 import type { Settings } from '../infra/config.js';
 import { natsCoordinator } from '../infra/coordination/nats-kv.js';
 import { messageOf } from '../infra/errors.js';
-import { openDuckdb } from '../infra/sql/duckdb.js';
-import { viewFiles } from '../infra/sql/view-files.js';
 import { openLocalStorage } from '../infra/storage/local.js';
 import type { ActorName } from '../protocol/catalogue.js';
 import { recount } from './verify/recount.js';
@@ -68,6 +66,8 @@ const openWorld = async (settings: Settings, log: Logger): Promise<{ world: Worl
   let engine: ReturnType<Env['engine']> | undefined;
   const tempFolder = join(storage.workFolder, `duckdb-${process.pid}`);
   const openEngine = async () => {
+    // The engine takes memory: a process of buffers never loads it.
+    const [{ openDuckdb }, { viewFiles }] = await Promise.all([import('../infra/sql/duckdb.js'), import('../infra/sql/view-files.js')]);
     await mkdir(tempFolder, { recursive: true });
     const sql = await openDuckdb({ memoryMiB: settings.memoryMiB, threads: settings.mapThreads, tempFolder, allowedFolders: [settings.data] });
     return { sql, viewFiles: viewFiles(sql) };

@@ -2,7 +2,6 @@
 import { openBus } from '../../infra/bus/nats.js';
 import { formatBytes } from '../../infra/config.js';
 import { OutOfReachError, PromiseError } from '../../infra/errors.js';
-import { openDuckdb } from '../../infra/sql/duckdb.js';
 import { openLocalStorage } from '../../infra/storage/local.js';
 import type { RegisterCommand } from '../command.js';
 import { openProgress, type Progress } from '../progress.js';
@@ -71,6 +70,7 @@ export const register: RegisterCommand = (program) => {
       let report: VerifyReport;
       try {
         const storage = await openLocalStorage(settings.data);
+        const { openDuckdb } = await import('../../infra/sql/duckdb.js'); // only who needs the engine loads it
         const sql = await openDuckdb({
           memoryMiB: settings.memoryMiB,
           threads: 1,
