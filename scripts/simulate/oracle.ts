@@ -1,0 +1,265 @@
+/**
+ * Knows what is right: follows every log as it grows, counts by brute force, and says aloud what does not fit.
+ * It trusts nothing that an actor computed but the records' lines themselves.
+ */
+import { realtimeTables } from '../../actors/merger/snapshot.js';
+import { positionOf, type View } from '../../actors/merger/view.js';
+import { TidemarkError } from '../../infra/errors.js';
+import type { Manifest } from '../../protocol/messages/batch.js';
+import {
+  readBatchReady, readManifest, readPartStored, readRawStored, readViewProved,
+} from '../../protocol/messages/readers.js';
+import { noChain } from '../../protocol/messages/segment-sealed.js';
+import { type RowTuple, toTuple } from '../../protocol/messages/row-tuple.js';
+import { addRecord, copyRow, emptyRow, mergeInto, minuteOf, type MinuteRow } from '../../protocol/minute-row.js';
+import { type Position, sumPosition } from '../../protocol/range.js';
+import { chainHeader, decodeSegment, nextChain } from '../../protocol/segment.js';
+import { decodeRows, type SimulatedFiles, sha256Of } from './files.js';
+import type { StoredMessage } from './log.js';
+
+/** A promise did not hold. `kind` says which, for the counts. */
+export class Violation extends TidemarkError {
+  readonly code = 'E_VIOLATION';
+  constructor(readonly kind: string, detail: string) {
+    super(`${kind}: ${detail}`);
+  }
+}
+
+interface RecordOf { readonly service: string; readonly at: number; readonly cpu: number; readonly ram: number; readonly disk: number }
+
+type Rows = Map<string, MinuteRow>;
+
+const keyOf = (service: string, minute: number): string => `${service} ${minute}`;
+
+const addTo = (rows: Rows, service: string, minute: number, row: MinuteRow): void => {
+  const key = keyOf(service, minute);
+  const known = rows.get(key);
+  if (known === undefined) rows.set(key, copyRow(row));
+  else mergeInto(known, row);
+};
+
+const textOf = (rows: Rows): string =>
+  [...rows].map(([key, row]) => JSON.stringify(toTuple(key, 0, row))).sort().join('\n');
+
+interface PartitionTruth {
+  readonly records: RecordOf[];
+  /** `n` that segments say were taken, by source. */
+  readonly taken: Map<string, Set<number>>;
+  chain: string;
+  segment: number;
+  committed: number;
+  stored: number;
+}
+
+export class Oracle {
+  readonly partitions: PartitionTruth[];
+  /** What a reading is known by (its disk value) to how often it may count and did. */
+  readonly counted = new Map<number, number>();
+  refused = 0;
+  refusedMax = 0;
+  /** After a power cut plain readings may come twice: they have no identity. */
+  mayDouble = false;
+  provedCut: Position;
+  readyCut: Position;
+  proofs = 0;
+  private newestManifest: Manifest | undefined;
+  private readonly bruteForce = new Map<string, string>();
+
+  constructor(
+    partitions: number, private readonly files: SimulatedFiles, private readonly isPlain: (uid: number) => boolean,
+  ) {
+    this.partitions = Array.from({ length: partitions }, () => (
+      { records: [], taken: new Map(), chain: noChain, segment: 0, committed: 0, stored: 0 }));
+    this.provedCut = this.partitions.map(() => 0);
+    this.readyCut = this.provedCut;
+  }
+
+  get ends(): Position {
+    return this.partitions.map(({ records }) => records.length);
+  }
+
+  fail(kind: string, detail: string): never {
+    throw new Violation(kind, detail);
+  }
+
+  isTaken(partition: number, subject: string, agent: string, n: number): boolean {
+    return this.partitions[partition]?.taken.get(`${subject} ${agent}`)?.has(n) ?? false;
+  }
+
+  /** Every message, as a stream takes it. */
+  stored(message: StoredMessage): void {
+    const { subject, body } = message;
+    if (subject.startsWith('segment.sealed.')) this.segment(message);
+    else if (subject.startsWith('raw.stored.')) this.commit(body);
+    else if (subject.startsWith('part.stored.')) this.part(body);
+    else if (subject === 'batch.ready') this.ready(body);
+    else if (subject === 'view.proved') this.proved(body);
+  }
+
+  private segment(message: StoredMessage): void {
+    const { head, lines, records, numbers } = decodeSegment(message.body);
+    const truth = this.partitions[head.partition] as PartitionTruth;
+    const where = `segment ${message.sequence} of ${head.partition} [${head.from}, ${head.to})`;
+    if (head.from !== truth.records.length) this.fail('offset hole or overlap', `${where} after ${truth.records.length}`);
+    if (message.header(chainHeader) !== nextChain(truth.chain, message.body)) this.fail('chain broken', where);
+    truth.chain = message.header(chainHeader) as string;
+    truth.segment = message.sequence;
+    const texts = Buffer.from(lines).toString('utf8').split('\n').filter((line) => line !== '');
+    if (texts.length !== records || numbers.length !== records * 6) this.fail('segment torn', where);
+    for (const text of texts) {
+      const { offset, service, timestamp, cpu, ram, disk } = JSON.parse(text) as Record<string, number> & { service: string };
+      const millionths = (value: number | undefined): number => Math.round((value as number) * 1e6);
+      if (offset !== truth.records.length) this.fail('offset hole or overlap', `${where}: record ${offset} at ${truth.records.length}`);
+      truth.records.push({ service, at: timestamp as number, cpu: millionths(cpu), ram: millionths(ram), disk: millionths(disk) });
+      this.count(millionths(disk), where);
+    }
+    for (const { subject, agent, ranges } of head.taken) {
+      const key = `${subject} ${agent}`;
+      const taken = truth.taken.get(key) ?? new Set<number>();
+      truth.taken.set(key, taken);
+      for (const [from, to] of ranges) for (let n = from; n < to; n++) taken.add(n);
+    }
+    for (const reasons of Object.values(head.refused)) for (const count of Object.values(reasons)) this.refused += count;
+    if (this.refused > this.refusedMax) this.fail('refused counted twice', `${where}: ${this.refused} refused of ${this.refusedMax}`);
+  }
+
+  private count(uid: number, where: string): void {
+    const count = (this.counted.get(uid) ?? 0) + 1;
+    this.counted.set(uid, count);
+    if (count > 1 && !(this.isPlain(uid) && this.mayDouble)) this.fail('counted twice', `${where}: reading ${uid}`);
+  }
+
+  private commit(body: Uint8Array): void {
+    const { partition, from, to, files } = readRawStored(body);
+    const truth = this.partitions[partition] as PartitionTruth;
+    const where = `commit of ${partition} [${from}, ${to})`;
+    if (from !== truth.committed) this.fail('commit gap or overlap', `${where} after ${truth.committed}`);
+    if (to > truth.records.length) this.fail('commit gap or overlap', `${where}: only ${truth.records.length} sealed`);
+    truth.committed = to;
+    const offsets: number[] = [];
+    for (const { path, fromByte, toByte, sha256 } of files) {
+      const bytes = this.files.byPath.get(this.files.key(path))?.subarray(fromByte, toByte);
+      if (bytes?.byteLength !== toByte - fromByte) this.fail('committed bytes missing', `${where}: ${path}`);
+      if (sha256Of(bytes) !== sha256) this.fail('committed bytes wrong', `${where}: ${path}`);
+      for (const line of bytes.toString('utf8').trim().split('\n')) offsets.push((JSON.parse(line) as { offset: number }).offset);
+    }
+    offsets.sort((a, b) => a - b);
+    if (offsets.length !== to - from || offsets.some((offset, i) => offset !== from + i)) this.fail('committed bytes wrong', `${where}: ${offsets.join(',')}`);
+  }
+
+  private part(body: Uint8Array): void {
+    const { partition, from, to, file } = readPartStored(body);
+    const truth = this.partitions[partition] as PartitionTruth;
+    const where = `part of ${partition} [${from}, ${to})`;
+    if (from !== truth.stored || to > truth.records.length) this.fail('part gap or overlap', `${where} after ${truth.stored}`);
+    truth.stored = to;
+    if (file === undefined) return;
+    const bytes = this.files.byPath.get(file.path);
+    if (bytes === undefined || sha256Of(bytes) !== file.sha256) this.fail('part file missing', `${where}: ${file.path}`);
+    const rows: Rows = new Map();
+    for (const { service, minute, row } of decodeRows(bytes)) addTo(rows, service, minute, row);
+    this.expect('part wrong', where, rows, partition, from, to);
+  }
+
+  private ready(body: Uint8Array): void {
+    const { batch, cut, manifest: named } = readBatchReady(body);
+    if (cut.some((offset, p) => offset < (this.readyCut[p] as number))) this.fail('cut goes back', `batch ${batch}: ${cut.join(',')} after ${this.readyCut.join(',')}`);
+    this.readyCut = cut;
+    const bytes = this.files.byPath.get(named.path);
+    if (bytes === undefined || sha256Of(bytes) !== named.sha256) this.fail('manifest missing', `batch ${batch}`);
+    this.expectBatch(readManifest(bytes), `batch ${batch}`);
+  }
+
+  private expectBatch(manifest: Manifest, where: string): void {
+    const text = textOf(this.batchRows(manifest, where));
+    if (text !== this.countedTo(manifest.cut)) this.fail('batch wrong', `${where} at ${manifest.cut.join(',')}`);
+  }
+
+  /** Files that are gone are a violation, except for who may lag behind: `where` undefined. */
+  private batchRows(manifest: Manifest, where: string | undefined): Rows {
+    const rows: Rows = new Map();
+    for (const { path, sha256 } of manifest.files) {
+      const there = this.files.byPath.get(path);
+      if (where !== undefined && there === undefined) this.fail('batch file missing', `${where}: ${path}`);
+      const bytes = there ?? this.files.ever.get(path);
+      if (bytes === undefined || sha256Of(bytes) !== sha256) this.fail('batch file changed', `${where}: ${path}`);
+      for (const { service, minute, row } of decodeRows(bytes)) addTo(rows, service, minute, row);
+    }
+    return rows;
+  }
+
+  private proved(body: Uint8Array): void {
+    const { batch, cut, differences, examples, manifest } = readViewProved(body);
+    if (differences > 0) this.fail('proof differs', `batch ${batch}: ${examples.join('; ')}`);
+    this.proofs += 1;
+    this.provedCut = cut;
+    const bytes = this.files.byPath.get(manifest.path);
+    if (bytes === undefined) this.fail('manifest missing', `batch ${batch}`);
+    this.newestManifest = readManifest(bytes);
+  }
+
+  /** Once in a while: the newest proved view is there, to the bit. */
+  checkBatch(): void {
+    if (this.newestManifest !== undefined) this.expectBatch(this.newestManifest, `proved batch ${this.newestManifest.batch}`);
+  }
+
+  /** A merger's view at its position. */
+  checkView(view: View, where: string): Position {
+    const position = positionOf(view);
+    const rows: Rows = view.batch === null ? new Map() : this.batchRows(view.batch.manifest, undefined);
+    for (const table of realtimeTables(view)) table.each((service, minute, row) => addTo(rows, service, minute, row));
+    this.expectRows(rows, position, where);
+    return position;
+  }
+
+  checkAnswer(tuples: readonly RowTuple[], position: Position, where: string): void {
+    const rows: Rows = new Map();
+    for (const tuple of tuples) {
+      const [service, minute, cpu, ram, disk, maxCpu, maxCpuAt, maxRam, maxRamAt, maxDisk, maxDiskAt, messages] = tuple as [string, ...number[]];
+      addTo(rows, service, minute as number, {
+        cpu, ram, disk, maxCpu, maxCpuAt, maxRam, maxRamAt, maxDisk, maxDiskAt, messages,
+      } as MinuteRow);
+    }
+    this.expectRows(rows, position, where);
+  }
+
+  private expectRows(rows: Rows, position: Position, where: string): void {
+    let messages = 0;
+    for (const row of rows.values()) messages += row.messages;
+    const at = `${where} at ${position.join(',')}`;
+    if (messages !== sumPosition(position)) this.fail('view sum wrong', `${at}: msg_num ${messages}`);
+    if (position.some((offset, p) => offset > (this.ends[p] as number))) this.fail('view beyond the log', at);
+    if (textOf(rows) !== this.countedTo(position)) this.fail('view wrong', at);
+  }
+
+  private countedTo(position: Position): string {
+    const key = position.join(',');
+    let text = this.bruteForce.get(key);
+    if (text === undefined) {
+      const rows: Rows = new Map();
+      position.forEach((to, p) => { this.addRange(rows, p, 0, to); });
+      text = textOf(rows);
+      if (this.bruteForce.size > 200) this.bruteForce.clear();
+      this.bruteForce.set(key, text);
+    }
+    return text;
+  }
+
+  private addRange(rows: Rows, partition: number, from: number, to: number): void {
+    for (const { service, at, cpu, ram, disk } of (this.partitions[partition] as PartitionTruth).records.slice(from, to)) {
+      const key = keyOf(service, minuteOf(at));
+      let row = rows.get(key);
+      if (row === undefined) {
+        row = emptyRow();
+        rows.set(key, row);
+      }
+      addRecord(row, at, cpu, ram, disk);
+    }
+  }
+
+  private expect(kind: string, where: string, rows: Rows, partition: number, from: number, to: number): void {
+    const right: Rows = new Map();
+    this.addRange(right, partition, from, to);
+    if (textOf(rows) !== textOf(right)) this.fail(kind, where);
+  }
+}

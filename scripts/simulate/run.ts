@@ -1,0 +1,182 @@
+/** Runs one seed: a while with faults, then without until everything has drained. */
+import { setImmediate as turn } from 'node:timers/promises';
+import { messageOf } from '../../infra/errors.js';
+import { segmentsStream } from '../../infra/bus/streams.js';
+import type { MergerState } from '../../actors/merger/state.js';
+import { positionOf } from '../../actors/merger/view.js';
+import { samePosition } from '../../protocol/range.js';
+import { seedChance } from './chance.js';
+import type { Act } from './connection.js';
+import { Violation } from './oracle.js';
+import { partitions, Simulation, type SimulationOptions } from './simulation.js';
+
+export interface Outcome {
+  readonly seed: number;
+  readonly steps: number;
+  readonly failure: { readonly kind: string; readonly message: string } | undefined;
+  readonly counts: Readonly<Record<string, number>>;
+}
+
+const faultySteps = 1_500;
+const drainStepsMax = 12_000;
+
+/** Some of what was under way lands all the same: in order, as it was sent. */
+const landSome = (simulation: Simulation, sent: readonly Act[]): void => {
+  simulation.late.push(...sent.slice(0, simulation.random.between(0, sent.length + 1)));
+};
+
+const crash = (simulation: Simulation): void => {
+  const { random } = simulation;
+  if (random.next() < 0.15) {
+    const worker = random.pick(simulation.workers);
+    landSome(simulation, worker.connection.die().sent);
+    worker.again();
+    return;
+  }
+  const { slot, life } = random.pick(simulation.lives);
+  const { sent, files } = life.connection.die();
+  simulation.counts.crashes += 1;
+  simulation.say(`CRASH ${life.name}`);
+  landSome(simulation, sent);
+  for (const act of files) {
+    if (random.next() < 0.3) act.tear?.();
+    else if (random.next() < 0.5) simulation.late.push(act);
+  }
+  slot.life = undefined;
+  slot.restartAt = simulation.server.time + random.between(0, 2_000);
+  const key = `${slot.role} ${slot.share}`;
+  if (simulation.leases.get(key)?.slot === slot && random.next() < 0.5) simulation.leases.delete(key);
+};
+
+const powerCut = (simulation: Simulation): void => {
+  const { random, server } = simulation;
+  simulation.say('POWER CUT');
+  simulation.counts.powerCuts += 1;
+  simulation.oracle.mayDouble = true;
+  const goesOn = simulation.without('F5');
+  for (const { slot, life } of simulation.lives) {
+    if (goesOn && slot.role === 'buffer') continue;
+    landSome(simulation, life.connection.lose('power cut'));
+  }
+  for (const log of server.logs.values()) {
+    if (!log.isAsync) continue;
+    for (const { body, subject } of log.loseTail(random.between(0, 7))) {
+      if (!subject.startsWith('metrics.')) continue;
+      const { disk } = JSON.parse(body.toString().split('\n').find((line) => line.endsWith('}')) ?? '{}') as { disk?: number };
+      simulation.owed.delete(Math.round((disk ?? 0) * 1e6));
+    }
+  }
+  server.time += random.between(1_000, 3_000);
+};
+
+const fault = (simulation: Simulation): void => {
+  const { random, rate, lives, sources } = simulation;
+  if (lives.length === 0) return;
+  if (random.next() < rate.powerCut) powerCut(simulation);
+  if (random.next() < rate.fault) crash(simulation);
+  if (random.next() < rate.fault) {
+    const { life } = random.pick(lives);
+    simulation.counts.pauses += 1;
+    life.pausedUntil = simulation.step + random.between(20, 600);
+    simulation.say(`PAUSE ${life.name}`);
+  }
+  if (random.next() < rate.fault / 4) random.pick(simulation.workers).pausedUntil = simulation.step + random.between(20, 400);
+  if (random.next() < rate.fault / 2) {
+    const { slot, life } = random.pick(lives);
+    if (!(simulation.without('F5') && slot.role === 'buffer')) {
+      simulation.counts.losses += 1;
+      simulation.say(`CONNECTION LOST ${life.name}`);
+      landSome(simulation, life.connection.lose('connection lost'));
+    }
+  }
+  if (random.next() < rate.fault / 3) random.pick(lives).life.stop.abort();
+  if (random.next() < rate.fault / 6) random.pick(sources).restart();
+};
+
+const publishSomething = (simulation: Simulation): void => {
+  const { random, sources, plain } = simulation;
+  const waiting = plain.filter(({ isDone }) => !isDone);
+  if (waiting.length > 0 && random.next() < 0.2) {
+    const published = random.pick(waiting).next();
+    simulation.publish(published, published.uid);
+    return;
+  }
+  const published = random.pick(sources).next();
+  if (published !== undefined) simulation.publish(published);
+};
+
+const advance = (simulation: Simulation, ms: number): void => {
+  simulation.server.time += ms;
+  for (const { life } of simulation.lives) if (life.pausedUntil <= simulation.step) life.advance(simulation.server.time);
+  simulation.tend();
+};
+
+const one = (simulation: Simulation): void => {
+  const { random } = simulation;
+  if (simulation.isFaulty) fault(simulation);
+  const chance = random.next();
+  if (chance < 0.05) return publishSomething(simulation);
+  if (chance < 0.06) {
+    const mergers = simulation.lives.filter(({ slot, life }) => slot.role === 'merger' && life.pausedUntil <= simulation.step);
+    if (mergers.length > 0) simulation.ask(random.pick(mergers).life);
+    return undefined;
+  }
+  if (chance < 0.062) return simulation.server.tell('batch.asked', Buffer.from('{"kind":"batch"}'));
+  const candidates = chance < 0.14 ? [] : simulation.candidates();
+  if (candidates.length > 0) return random.pick(candidates)();
+  return advance(simulation, random.pick(simulation.isFaulty ? [1, 10, 50, 150, 400] : [50, 150, 400, 1_500]));
+};
+
+/** What is not where it should be; empty when everything has drained. */
+const undrained = (simulation: Simulation): string[] => {
+  const { oracle, sources, plain, owed, server, slots } = simulation;
+  const { ends } = oracle;
+  const left: string[] = [];
+  if (!sources.every(({ isDone }) => isDone)) left.push('kept');
+  if (!plain.every(({ isDone }) => isDone) || [...owed].some((uid) => !oracle.counted.has(uid))) left.push('plain');
+  if (oracle.partitions.some(({ committed, records }) => committed !== records.length)) left.push('commits');
+  if (oracle.partitions.some(({ stored, records }) => stored !== records.length)) left.push('parts');
+  if (!samePosition(oracle.provedCut, ends)) left.push('batch');
+  const mergers = slots.filter(({ role }) => role === 'merger');
+  const isBehind = mergers.some(({ life }) => life?.state === undefined || !samePosition(positionOf((life.state as MergerState).view), ends));
+  if (isBehind) left.push('mergers');
+  if (Array.from({ length: partitions }, (_, p) => server.log(segmentsStream(p)).last).every((last) => last === 0)) left.push('nothing sealed');
+  return left;
+};
+
+const stateOf = (simulation: Simulation): string => simulation.sources.filter(({ isDone }) => !isDone).map(({ state }) => state).join('; ');
+
+const drainFaults = (simulation: Simulation): void => {
+  simulation.say('NO MORE FAULTS');
+  simulation.isFaulty = false;
+  for (const { life } of simulation.lives) life.pausedUntil = 0;
+  for (const worker of simulation.workers) worker.pausedUntil = 0;
+};
+
+export const runSeed = async (options: SimulationOptions): Promise<Outcome> => {
+  const simulation = new Simulation(options);
+  const back = seedChance(simulation.random);
+  let failure: Violation | undefined;
+  try {
+    simulation.tend();
+    for (; simulation.step < faultySteps + drainStepsMax; simulation.step++) {
+      if (simulation.step === faultySteps) drainFaults(simulation);
+      one(simulation);
+      await turn();
+      if (simulation.failure) throw simulation.failure;
+      simulation.check();
+      if (simulation.step > faultySteps && simulation.step % 20 === 0 && undrained(simulation).length === 0) break;
+    }
+    const left = undrained(simulation);
+    if (left.length > 0) throw new Violation(`not drained: ${left.join(', ')}`, stateOf(simulation));
+  } catch (error) {
+    failure = error instanceof Violation ? error : new Violation('simulation', `${messageOf(error)} ${(error as Error).stack}`);
+  } finally {
+    back();
+    for (const { life } of simulation.lives) life.connection.die();
+  }
+  const { counts, step, oracle } = simulation;
+  counts.batches = oracle.proofs;
+  counts.records = oracle.counted.size;
+  return { seed: options.seed, steps: step, failure: failure && { kind: failure.kind, message: failure.message }, counts };
+};

@@ -1,0 +1,401 @@
+/**
+ * The simulated system: real folds over streams, files, a clock and a network in memory, and every fault that design.md names.
+ * One step is one act: an answer, an arrival, a write, a fault. The seed decides which; between two acts every actor runs as
+ * far as it can. So a seed gives the same run each time.
+ */
+import { pino } from 'pino';
+import { buffer } from '../../actors/buffer.js';
+import { merger } from '../../actors/merger.js';
+import type { MergerState } from '../../actors/merger/state.js';
+import { positionOf } from '../../actors/merger/view.js';
+import { scheduler } from '../../actors/scheduler.js';
+import { uploader } from '../../actors/uploader.js';
+import { windower } from '../../actors/windower.js';
+import type { Env } from '../../infra/actor/env.js';
+import type { FoldDefinition } from '../../infra/actor/fold.js';
+import { loadSettings, type Settings } from '../../infra/config.js';
+import { messageOf, RetryableError } from '../../infra/errors.js';
+import type { Sql } from '../../infra/sql/sql.js';
+import { chunkHeader, parseChunk } from '../../protocol/messages/chunks.js';
+import type { RowTuple } from '../../protocol/messages/row-tuple.js';
+import type { Terms } from '../../protocol/messages/view.js';
+import { partitionOf } from '../../protocol/name-code.js';
+import { Random } from '../chaos/random.js';
+import { type Act, Connection, type Reader } from './connection.js';
+import { SimulatedFiles } from './files.js';
+import { Life } from './life.js';
+import { matches } from './log.js';
+import { Oracle, Violation } from './oracle.js';
+import { bend, type Rule } from './rules.js';
+import { SimulatedServer } from './server.js';
+import { PlainSource, type Published, Source } from './sources.js';
+import { TaskQueue, Worker } from './tasks.js';
+import { sweepWrongly } from './wrong-sweeps.js';
+
+export const partitions = 2;
+/** Near the end of a month: records of several days and months come together. */
+const startAt = Date.UTC(2026, 0, 31, 23, 59, 0);
+const leaseMs = 1_500;
+
+export interface Slot {
+  readonly role: string;
+  readonly share: number;
+  readonly index: number;
+  readonly fold: FoldDefinition<never>;
+  life: Life | undefined;
+  restartAt: number;
+}
+
+export interface SimulationOptions {
+  readonly seed: number;
+  readonly without?: Rule | undefined;
+  readonly say?: ((line: string) => void) | undefined;
+}
+
+const makeSettings = (random: Random): Settings => ({
+  ...loadSettings({}, { env: {}, cwd: '/' }).settings,
+  partitions,
+  bufferCapacity: random.pick([2, 5, 50]),
+  sealAfterMs: 100,
+  snapshotEveryMs: random.pick([700, 3_000]),
+  snapshotRecords: random.pick([5, 250_000]),
+  uploadEveryMs: random.pick([150, 600]),
+  updateEveryMs: random.pick([50, 250]),
+  purgeEveryMs: random.pick([300, 900]),
+  segmentsKeepMs: random.pick([0, 800]),
+  partEveryMs: random.pick([700, 1_500]),
+  batchEveryMs: random.pick([2_000, 5_000]),
+  recomputeEveryMs: random.pick([7_000, 86_400_000]),
+});
+
+export class Simulation {
+  readonly random: Random;
+  readonly settings: Settings;
+  readonly files: SimulatedFiles;
+  readonly server: SimulatedServer;
+  readonly oracle: Oracle;
+  readonly slots: Slot[] = [];
+  readonly workers: Worker[] = [];
+  readonly sources: Source[] = [];
+  readonly plain: PlainSource[] = [];
+  /** Sent by who is gone, or given up: lands when nobody waits for it any more. */
+  readonly late: Act[] = [];
+  readonly queue: TaskQueue;
+  /** Plain readings that METRICS took, and that no power cut took away again. */
+  readonly owed = new Set<number>();
+  readonly leases = new Map<string, { slot: Slot; until: number }>();
+  readonly counts = { crashes: 0, pauses: 0, losses: 0, powerCuts: 0, unanswered: 0, torn: 0, together: 0, answers: 0, batches: 0, records: 0 };
+  readonly rate: { readonly fault: number; readonly unanswered: number; readonly powerCut: number };
+  isFaulty = true;
+  step = 0;
+  failure: Violation | undefined;
+  private names = 0;
+  private readonly plainUids = new Set<number>();
+  private uids = 0;
+  private readonly positions = new Map<Life, readonly number[]>();
+
+  constructor(readonly options: SimulationOptions) {
+    const random = this.random = new Random(options.seed * 7_919 + 13);
+    this.settings = makeSettings(random);
+    this.files = new SimulatedFiles((rule) => options.without === rule, () => random.next());
+    this.oracle = new Oracle(partitions, this.files, (uid) => this.plainUids.has(uid));
+    this.server = new SimulatedServer(partitions, startAt, random.pick([12, 40, 1_000]), options.without, (message) => {
+      this.say(`  ${message.subject} ${message.sequence}`);
+      this.oracle.stored(message);
+    });
+    this.queue = new TaskQueue(this.server);
+    this.rate = { fault: random.pick([0, 0.002, 0.006]), unanswered: random.pick([0, 0.005, 0.02]), powerCut: random.pick([0, 0.0005, 0.002]) };
+    this.addSlots();
+    this.addSources();
+  }
+
+  without(rule: Rule): boolean {
+    return this.options.without === rule;
+  }
+
+  say(line: string): void {
+    this.options.say?.(`${this.step} ${line}`);
+  }
+
+  private addSlots(): void {
+    const add = (fold: FoldDefinition<never>, share: number): void => {
+      for (let index = 0; index < 2; index++) this.slots.push({ role: fold.name, share, index, fold, life: undefined, restartAt: 0 });
+    };
+    for (let p = 0; p < partitions; p++) for (const fold of [buffer, uploader, windower]) add(fold as unknown as FoldDefinition<never>, p);
+    add(scheduler as unknown as FoldDefinition<never>, 0);
+    add(merger as unknown as FoldDefinition<never>, 0);
+    for (const kind of ['range', 'services'] as const) for (let i = 0; i < 2; i++) this.workers.push(new Worker(this, kind, i));
+  }
+
+  private addSources(): void {
+    const { random } = this;
+    const world = {
+      random, oracle: this.oracle, now: this.server.now,
+      without: (rule: string) => this.options.without === rule, isFaulty: () => this.isFaulty,
+      newUid: (isPlain: boolean) => {
+        this.uids += 1;
+        if (isPlain) this.plainUids.add(this.uids);
+        return this.uids;
+      },
+    };
+    const agents = ['one', 'one', 'two', 'three'];
+    const keptMax = random.pick([4, 8, 1_000]);
+    agents.forEach((agent, i) => {
+      const subject = `metrics.service-${random.pick(['a', 'b'])}.host-${i}`;
+      this.sources.push(new Source(world, subject, partitionOf(subject, partitions), agent, random.between(5, 22), keptMax));
+    });
+    for (let i = 0; i < 2; i++) this.plain.push(new PlainSource(world, `metrics.service-c.plain-${i}`, random.between(0, 7)));
+  }
+
+  newName(): string {
+    this.names += 1;
+    return `work/${this.names}`;
+  }
+
+  private open(name: string): Connection {
+    const connection = new Connection(this.server, name);
+    this.server.remember(connection);
+    return connection;
+  }
+
+  private envOf(connection: Connection): Env {
+    const viewFiles = this.files.viewFilesOf(connection);
+    return {
+      bus: connection.bus,
+      storage: this.files.storageOf(connection),
+      engine: async () => ({ sql: undefined as unknown as Sql, viewFiles }),
+      recount: async () => [],
+      settings: this.settings,
+      log: pino({ level: 'silent' }),
+      now: this.server.now,
+      instance: connection.name.replace(/\W+/g, '-'),
+    };
+  }
+
+  openWorkshop(name: string): Connection {
+    return this.open(name);
+  }
+
+  begin(slot: Slot): void {
+    const connection = this.open(`${slot.role} ${slot.share}.${slot.index}`);
+    connection.partition = slot.share;
+    const life = new Life(connection.name, slot.share, connection, this.server.time);
+    slot.life = life;
+    this.say(`${life.name} begins`);
+    void life.run(bend(slot.fold, this.options.without), this.envOf(connection)).then((end) => {
+      this.say(`${life.name} ends: ${end.kind} ${end.kind === 'stopped' ? '' : end.error.message}`);
+      this.late.push(...connection.lose('closed'));
+      if (slot.life === life) slot.life = undefined;
+      this.positions.delete(life);
+      slot.restartAt = this.server.time + this.random.between(50, 1_000);
+      if (end.kind === 'fault' || end.kind === 'history') this.failure ??= new Violation(`actor ended: ${end.kind}`, `${life.name}: ${end.error.stack}`);
+    });
+  }
+
+  /** Who begins, who leads, who hears that its lease is gone. A lease is only advice. */
+  tend(): void {
+    const { time } = this.server;
+    for (const slot of this.slots) {
+      const key = `${slot.role} ${slot.share}`;
+      const lease = this.leases.get(key);
+      const isFree = lease === undefined || lease.until < time || lease.slot === slot;
+      const { life } = slot;
+      const isAwake = life === undefined || life.pausedUntil <= this.step;
+      if (!isAwake) continue;
+      if (slot.role === 'merger') {
+        if (life === undefined && slot.restartAt <= time) this.begin(slot);
+        if (isFree) this.leases.set(key, { slot, until: time + leaseMs });
+        slot.life?.setLeads(isFree);
+        continue;
+      }
+      if (life !== undefined) {
+        if (isFree) this.leases.set(key, { slot, until: time + leaseMs });
+        else if (!this.isFaulty || this.random.next() < 0.02) life.lost.abort();
+        continue;
+      }
+      if (slot.restartAt > time) continue;
+      const takesAnyway = this.isFaulty && this.random.next() < 0.0005;
+      if (!isFree && !takesAnyway) continue;
+      if (!isFree) this.counts.together += 1;
+      else this.leases.set(key, { slot, until: time + leaseMs });
+      this.begin(slot);
+    }
+  }
+
+  get lives(): { slot: Slot; life: Life }[] {
+    return this.slots.flatMap((slot) => (slot.life === undefined ? [] : [{ slot, life: slot.life }]));
+  }
+
+  /** Everything that could happen next, as functions. */
+  candidates(): (() => void)[] {
+    const found: (() => void)[] = [];
+    for (const { life } of this.lives) {
+      if (life.pausedUntil > this.step) continue;
+      life.connection.isBeginning = !life.hasBegun;
+      this.candidatesOf(life.connection, found);
+    }
+    for (const worker of this.workers) worker.candidates(found);
+    if (this.late.length > 0) found.push(() => this.land(this.late.splice(this.random.between(0, this.late.length), 1)[0] as Act));
+    if (this.server.told.length > 0) found.push(() => this.hear());
+    return found;
+  }
+
+  candidatesOf(connection: Connection, found: (() => void)[]): void {
+    if (connection.requests.length > 0) found.push(() => this.perform(connection.requests.shift() as Act, connection));
+    if (connection.answers.length > 0) found.push(() => (connection.answers.shift() as () => void)());
+    if (connection.files.length > 0) {
+      found.push(() => this.write(connection.files.splice(this.random.between(0, connection.files.length), 1)[0] as Act));
+    }
+    for (const reader of connection.readers) if (reader.pending > 0) found.push(() => this.arrive(reader));
+  }
+
+  private arrive(reader: Reader): void {
+    reader.deliver(this.random.pick([1, 2, 5, 100]));
+  }
+
+  chance(share: number): boolean {
+    return this.isFaulty && this.random.next() < share;
+  }
+
+  /** A request reaches the server; maybe its answer does not come back. */
+  private perform(act: Act, connection: Connection): void {
+    if (this.chance(this.rate.unanswered)) {
+      this.counts.unanswered += 1;
+      const how = this.random.pick(['not done', 'done', 'late']);
+      this.say(`${connection.name}: ${act.what}: no answer (${how})`);
+      if (how === 'done') this.land(act);
+      if (how === 'late') this.late.push(act);
+      act.reject(new RetryableError(`${act.what}: no answer`));
+      return;
+    }
+    this.say(`${connection.name}: ${act.what}`);
+    let answer: () => void;
+    try {
+      const value = act.run();
+      answer = () => act.resolve(value);
+    } catch (error) {
+      if (error instanceof Violation) throw error;
+      answer = () => act.reject(error);
+    }
+    if (this.random.next() < 0.4) connection.answers.push(answer);
+    else answer();
+  }
+
+  private land(act: Act): void {
+    this.say(`late: ${act.what}`);
+    try {
+      act.run();
+    } catch (error) {
+      if (error instanceof Violation) throw error;
+    }
+  }
+
+  private write(act: Act): void {
+    if (this.chance(this.rate.unanswered) && /^(append|create raw|adopt)/.test(act.what)) {
+      this.counts.torn += 1;
+      this.say(`file: ${act.what}: fails`);
+      if (act.tear) this.random.pick([act.tear, () => this.land(act), () => undefined])();
+      else if (this.random.next() < 0.5) this.land(act);
+      act.reject(new RetryableError(`${act.what}: failed`));
+      return;
+    }
+    this.say(`file: ${act.what}`);
+    try {
+      act.resolve(act.run());
+    } catch (error) {
+      if (error instanceof Violation) throw error;
+      act.reject(error);
+    }
+  }
+
+  private hear(): void {
+    const at = this.random.between(0, this.server.told.length);
+    const { subject, body } = this.chance(0.1) ? this.server.told[at] as { subject: string; body: Uint8Array } // heard twice
+      : this.server.told.splice(at, 1)[0] as { subject: string; body: Uint8Array };
+    if (this.chance(this.rate.unanswered * 5)) return;
+    this.say(`heard: ${subject}`);
+    if (subject.startsWith('reading.sealed.')) for (const source of this.sources) source.hear(body);
+    for (const { life } of this.lives) {
+      if (life.pausedUntil > this.step) continue;
+      for (const hearer of [...life.connection.hearers]) {
+        if (matches(hearer.subject, subject)) hearer.heard({ subject, body, header: () => undefined, respond: () => undefined });
+      }
+    }
+  }
+
+  /** A source's message goes its way: it arrives, or not, or twice, or later. */
+  publish(published: Published, uid?: number): void {
+    const { subject, body, headers, isPlain } = published;
+    const put = (): void => {
+      try {
+        const stored = subject.replace('metrics.', `metrics.${partitionOf(subject, partitions)}.`);
+        this.server.put(stored, Buffer.from(body), Object.keys(headers).length > 0 ? { headers } : {});
+        if (uid !== undefined) this.owed.add(uid);
+      } catch (error) {
+        if (!(error instanceof RetryableError)) throw error; // full: it comes again
+      }
+    };
+    const how = this.isFaulty ? this.random.next() : 1;
+    if (how < 0.08) return;
+    if (how < 0.16) this.late.push({ what: `publish ${subject}`, run: put, resolve: () => undefined, reject: () => undefined });
+    else put();
+    if (how > 0.16 && how < 0.24 && !isPlain) put();
+  }
+
+  /** Asks a merger, as people do. */
+  ask(life: Life): void {
+    const hearer = life.connection.hearers.find(({ subject }) => subject === 'view.asked');
+    if (hearer === undefined) return;
+    const chunks: { rows: RowTuple[]; terms: Terms }[] = [];
+    const body = Buffer.from(JSON.stringify({ from: '2000-01-01', to: '2100-01-01', shape: 'tuples' }));
+    hearer.heard({
+      subject: 'view.asked', body, header: () => undefined,
+      respond: (answer, headers) => {
+        const chunk = JSON.parse(typeof answer === 'string' ? answer : Buffer.from(answer).toString('utf8')) as { rows: RowTuple[]; terms: Terms; error?: string; code?: string };
+        if (chunk.error !== undefined) {
+          if (chunk.code === 'E_PROMISE') this.failure ??= new Violation('not answered', `${life.name}: ${chunk.error}`);
+          return;
+        }
+        chunks.push(chunk);
+        if (chunks.length < (parseChunk(headers?.[chunkHeader] ?? '1/1')?.total ?? 1)) return;
+        this.guarded(() => this.answered(life, chunks));
+      },
+    });
+  }
+
+  private answered(life: Life, chunks: readonly { rows: RowTuple[]; terms: Terms }[]): void {
+    const { position } = (chunks[0] as { terms: Terms }).terms;
+    this.counts.answers += 1;
+    this.oracle.checkAnswer(chunks.flatMap(({ rows }) => rows), position, `answer of ${life.name}`);
+  }
+
+  /** What is found wrong within an actor's own step must end the simulation, not the actor. */
+  guarded(check: () => void): void {
+    try {
+      check();
+    } catch (error) {
+      this.failure ??= error instanceof Violation ? error : new Violation('oracle', messageOf(error));
+    }
+  }
+
+  /** M1: the view of one merger never goes back; every `everySteps` it is counted by brute force. */
+  check(): void {
+    const isThorough = this.step % 25 === 0;
+    for (const { slot, life } of this.lives) {
+      if (slot.role !== 'merger' || life.state === undefined) continue;
+      const { view, broken } = life.state as MergerState;
+      if (broken !== undefined) this.oracle.fail('merger broken', `${life.name}: ${broken.reason}`);
+      const position = positionOf(view);
+      const key = this.without('M1 poll') ? undefined : life;
+      const before = key === undefined ? [...this.positions.values()][0] : this.positions.get(key);
+      if (before?.some((offset, p) => (position[p] as number) < offset)) {
+        this.oracle.fail('view goes back', `${life.name}: ${position.join(',')} after ${before.join(',')}`);
+      }
+      if (key === undefined) this.positions.clear();
+      this.positions.set(life, position);
+      if (isThorough) this.oracle.checkView(view, life.name);
+    }
+    if (this.step % 100 === 0) this.oracle.checkBatch();
+    if (this.isFaulty) sweepWrongly(this);
+  }
+}
