@@ -58,8 +58,8 @@ const expected = new Expected();
 const linesPerMessage = 500;
 
 /** One minute of one service, the largest values, so that sums pass 2^52 and 2^53 millionths. */
+const minute = Math.floor(Date.now() / 60_000) * 60_000;
 function* ofOneMinute(count: number): Generator<Message> {
-  const minute = Math.floor(Date.now() / 60_000) * 60_000;
   for (let made = 0, i = 0; made < count; i++) {
     const lines = Array.from({ length: Math.min(linesPerMessage, count - made) }, (_, k) =>
       JSON.stringify({ service: 'one', timestamp: minute + ((made + k) % 60_000), cpu: 10_000, ram: (made + k) % 10_001, disk: 9_999.999999 }),
