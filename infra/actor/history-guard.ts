@@ -14,7 +14,7 @@ import { noChain, type SegmentHead } from '../../protocol/messages/segment-seale
 import { chainHeader, decodeHead } from '../../protocol/segment.js';
 import type { Bus, LogMessage } from '../bus/bus.js';
 import { segmentsStream } from '../bus/streams.js';
-import { HistoryError } from '../errors.js';
+import { HistoryError, RetryableError } from '../errors.js';
 
 interface Last<T> { readonly sequence: number; readonly message: T }
 
@@ -27,7 +27,7 @@ export interface History {
   readonly place: Last<PlaceStored> | undefined;
   /** Sequence of the last place, void or not: 0 without one. */
   readonly placeSequence: number;
-  readonly segment: { sequence: number; head: SegmentHead; chain: string } | undefined;
+  readonly segment: { sequence: number; received: number; head: SegmentHead; chain: string } | undefined;
 }
 
 const lastOf = async <T>(bus: Bus, subject: string, read: (body: Uint8Array) => T): Promise<Last<T> | undefined> => {
@@ -41,7 +41,16 @@ export const isBeyond = (place: PlaceStored, part: PartStored | undefined): bool
 
 export const chainOf = (message: LogMessage): string => message.header(chainHeader) ?? '';
 
-/** @throws HistoryError when an output names a place that this log does not have. */
+const isOvertaken = async (bus: Bus, partition: number, { raw, part, table, noted }: Record<'raw' | 'part' | 'table' | 'noted', Last<unknown> | undefined>): Promise<boolean> => {
+  const sequences = await Promise.all(['raw', 'part', 'table', 'place'].map(async (kind) =>
+    (await bus.last('STORED', `${kind}.stored.${partition}`))?.sequence));
+  return [raw, part, table, noted].some((output, i) => output?.sequence !== sequences[i]);
+};
+
+/**
+ * @throws HistoryError when an output names a place that this log does not have; RetryableError when the others went on
+ * meanwhile, so that nothing is known.
+ */
 export const readHistory = async (bus: Bus, partition: number): Promise<History> => {
   const [raw, part, table, noted] = await Promise.all([
     lastOf(bus, `raw.stored.${partition}`, readRawStored),
@@ -52,16 +61,20 @@ export const readHistory = async (bus: Bus, partition: number): Promise<History>
   const place = noted && isBeyond(noted.message, part?.message) ? noted : undefined;
   const stream = segmentsStream(partition);
   const last = await bus.last(stream, `segment.sealed.${partition}`);
-  for (const [name, output] of [['raw.stored', raw], ['part.stored', part], ['table.stored', table], ['place.stored', place]] as const) {
+  // Beyond the last part its place stands for it: SEGMENTS is kept from there on.
+  const windower = place ? ['place.stored', place] as const : ['part.stored', part] as const;
+  for (const [name, output] of [['raw.stored', raw], windower, ['table.stored', table]] as const) {
     if (output === undefined) continue;
     const { sequence, chain } = output.message.segments;
     if (sequence === 0 && chain === noChain) continue;
     const there = last && sequence <= last.sequence ? await bus.at(stream, sequence) : undefined;
     if (there === undefined || chainOf(there) !== chain) {
+      // What was read may be old by now: whoever owns it went on, and SEGMENTS was purged up to there.
+      if (await isOvertaken(bus, partition, { raw, part, table, noted })) throw new RetryableError(`partition ${partition} went on while its history was read`);
       throw new HistoryError(`the last ${name}.${partition} was made from a log that reached ${stream} ${sequence} (chain ${chain.slice(0, 12)}…), `
         + `and this log ${there === undefined ? `ends at ${last?.sequence ?? 0}` : 'has another message there'}: it lost its tail or is another. `
         + 'Bring the right store back, or build everything anew from the raw files with `tidemark recover`');
     }
   }
-  return { raw, part, table, place, placeSequence: noted?.sequence ?? 0, segment: last && { sequence: last.sequence, head: decodeHead(last.body), chain: chainOf(last) } };
+  return { raw, part, table, place, placeSequence: noted?.sequence ?? 0, segment: last && { sequence: last.sequence, received: last.received, head: decodeHead(last.body), chain: chainOf(last) } };
 };
