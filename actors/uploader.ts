@@ -16,9 +16,10 @@ import type { Env } from '../infra/actor/env.js';
 import type { Beginning, FoldDefinition, Input } from '../infra/actor/fold.js';
 import { readHistory } from '../infra/actor/history-guard.js';
 import type { Output, Step } from '../infra/actor/output.js';
-import { followSegment, segmentsBeginning, type SegmentsAt } from '../infra/actor/segments.js';
+import { followSegment, lookWhy, type OwnOutput, segmentsBeginning, type SegmentsAt } from '../infra/actor/segments.js';
 import { segmentsStream } from '../infra/bus/streams.js';
 import type { LogMessage } from '../infra/bus/bus.js';
+import { readRawStored } from '../protocol/messages/readers.js';
 import type { CommittedBytes, RawStored } from '../protocol/messages/raw-stored.js';
 import { recordNumbers } from '../protocol/messages/segment-sealed.js';
 import { minuteOf } from '../protocol/minute-row.js';
@@ -174,14 +175,20 @@ const appendAll = async (storage: Env['storage'], appends: readonly Append[]): P
   await Promise.all(Array.from({ length: Math.min(appendsAtOnceMax, appends.length) }, work));
 };
 
+const ownOutputs = (partition: number): OwnOutput[] => [{ subject: `raw.stored.${partition}`, read: readRawStored }];
+
 const addMessages = (
   state: UploaderState, messages: readonly LogMessage[], { uploadBytesMax: bytesMax, rawFileBytesMax }: Env['settings'], now: number,
 ): Step<UploaderState> => {
   const outputs: Output[] = [];
   for (const message of messages) {
-    const { segment, at } = followSegment(state.at, message);
-    addSegment(state, segment);
-    state.at = at;
+    try {
+      const { segment, at } = followSegment(state.at, message);
+      addSegment(state, segment);
+      state.at = at;
+    } catch (error) {
+      return [state, [...outputs, lookWhy(ownOutputs(state.partition), state.at, error)]];
+    }
     if (state.waitingBytes >= bytesMax || state.waiting.size >= datesPerCommitMax / 2) outputs.push(...upload(state, rawFileBytesMax, now));
   }
   return [state, outputs];

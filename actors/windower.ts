@@ -17,13 +17,14 @@ import type { Env } from '../infra/actor/env.js';
 import type { Beginning, FoldDefinition, Input } from '../infra/actor/fold.js';
 import { readHistory } from '../infra/actor/history-guard.js';
 import type { Output, Step } from '../infra/actor/output.js';
-import { followSegment, segmentsBeginning, type SegmentsAt } from '../infra/actor/segments.js';
+import { followSegment, lookWhy, type OwnOutput, segmentsBeginning, type SegmentsAt } from '../infra/actor/segments.js';
 import { segmentsStream } from '../infra/bus/streams.js';
 import type { Bus, LogMessage } from '../infra/bus/bus.js';
 import { chunkBytesMax, chunkHeader, formatChunk, groupBySize } from '../protocol/messages/chunks.js';
 import type { Missing, Refused } from '../protocol/messages/fields.js';
 import type { PartStored } from '../protocol/messages/part-stored.js';
 import type { PlaceStored } from '../protocol/messages/place-stored.js';
+import { readPartStored, readPlaceStored } from '../protocol/messages/readers.js';
 import type { RealtimeUpdated } from '../protocol/messages/realtime-updated.js';
 import { type RowTuple, toTuple } from '../protocol/messages/row-tuple.js';
 import { recordNumbers } from '../protocol/messages/segment-sealed.js';
@@ -198,13 +199,21 @@ const forgetAllButLast = async (bus: Bus, stream: string, subject: string): Prom
   if (last !== undefined) await bus.purge(stream, subject, last.sequence);
 };
 
+const ownOutputs = (partition: number): OwnOutput[] => [
+  { subject: `part.stored.${partition}`, read: readPartStored }, { subject: `place.stored.${partition}`, read: readPlaceStored },
+];
+
 const addMessages = (state: WindowerState, messages: readonly LogMessage[]): Step<WindowerState> => {
   const outputs: Output[] = [];
   for (const message of messages) {
-    const { segment, at } = followSegment(state.at, message);
-    addSegment(state, segment);
-    state.at = at;
-    if (at.offset - state.from >= partRecordsMax) outputs.push(...close(state));
+    try {
+      const { segment, at } = followSegment(state.at, message);
+      addSegment(state, segment);
+      state.at = at;
+    } catch (error) {
+      return [state, [...outputs, lookWhy(ownOutputs(state.partition), state.at, error)]];
+    }
+    if (state.at.offset - state.from >= partRecordsMax) outputs.push(...close(state));
   }
   return [state, outputs];
 };

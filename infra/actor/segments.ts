@@ -2,7 +2,8 @@
 import { noChain } from '../../protocol/messages/segment-sealed.js';
 import { chainHeader, decodeSegment, nextChain, type Segment } from '../../protocol/segment.js';
 import type { LogMessage } from '../bus/bus.js';
-import { HistoryError } from '../errors.js';
+import { FencedError, HistoryError } from '../errors.js';
+import type { Output } from './output.js';
 
 /** Where a follower of SEGMENTS stands. */
 export interface SegmentsAt {
@@ -24,3 +25,27 @@ export const followSegment = (at: SegmentsAt, message: LogMessage): { segment: S
   }
   return { segment, at: { offset: to, sequence: message.sequence, chain } };
 };
+
+/** A message of STORED that says how far its sender has got. */
+export interface OwnOutput {
+  readonly subject: string;
+  readonly read: (body: Uint8Array) => { readonly segments: { readonly sequence: number } };
+}
+
+/**
+ * What a follower does about a segment that does not go on from `at`. If one of the follower's own last outputs
+ * is beyond that by now, somebody else owns it and what lies between was purged: it was paused, and joins again. Otherwise the
+ * log is not the one.
+ */
+export const lookWhy = (outputs: readonly OwnOutput[], at: SegmentsAt, error: unknown): Output => ({
+  do: 'work',
+  what: 'look why SEGMENTS does not go on',
+  run: async ({ bus }) => {
+    for (const { subject, read } of outputs) {
+      const last = await bus.last('STORED', subject);
+      const sequence = last === undefined ? 0 : read(last.body).segments.sequence;
+      if (sequence > at.sequence) throw new FencedError(`${subject} is at segment ${sequence} by now, here it is at ${at.sequence}`, { cause: error });
+    }
+    throw error;
+  },
+});
