@@ -2,7 +2,7 @@
 import type { Env } from '../../infra/actor/env.js';
 import type { Beginning } from '../../infra/actor/fold.js';
 import type { LogMessage } from '../../infra/bus/bus.js';
-import { FileMissingError, messageOf, PromiseError } from '../../infra/errors.js';
+import { FileMissingError, messageOf, PromiseError, RetryableError } from '../../infra/errors.js';
 import type { RowColumns } from '../../infra/sql/sql.js';
 import type { PartStored } from '../../protocol/messages/part-stored.js';
 import type { BatchReady } from '../../protocol/messages/batch.js';
@@ -139,6 +139,18 @@ const readParts = async (env: Env, view: View): Promise<{ storedEnd: number; bro
   return { storedEnd: last.sequence, broken };
 };
 
+/**
+ * Parts below the cut of the newest proved batch are purged from STORED: who has not got that far begins anew from that batch.
+ * @throws RetryableError
+ */
+const mustNotLag = async ({ bus }: Env, view: View, partition: number): Promise<void> => {
+  const { storedTo } = view.partitions[partition] as { storedTo: number };
+  const proved = newestProved(await readProofs(bus));
+  if (proved !== undefined && (proved.cut[partition] as number) > storedTo) {
+    throw new RetryableError(`parts of partition ${partition} behind ${storedTo} are gone, and batch ${proved.batch} holds them: begins anew from it`);
+  }
+};
+
 /** Applies a part; with a fault nothing may be answered from the view until another one lies above it. */
 export const applyOrFault = async (
   env: Env, view: View, part: PartStored,
@@ -146,6 +158,7 @@ export const applyOrFault = async (
   const { partition, from, to } = part;
   const first = applyPart(view, part);
   if (first === 'gap') {
+    await mustNotLag(env, view, partition);
     const reason = jumpBehind(view, part);
     env.log.error({ partition, from, to, reason }, 'parts do not go on: run tidemark rebuild');
     return { outcome: 'rebuild', fault: { reason, partition, to } };
