@@ -20,11 +20,11 @@ import type { FoldDefinition, Input } from '../infra/actor/fold.js';
 import type { Output, Step } from '../infra/actor/output.js';
 import type { LogMessage, PlainMessage } from '../infra/bus/bus.js';
 import { segmentsStream } from '../infra/bus/streams.js';
-import { messageOf, RetryableError } from '../infra/errors.js';
+import { FencedError, messageOf, RetryableError } from '../infra/errors.js';
 import type { MessageName } from '../protocol/catalogue.js';
 import type { BatchReady, BatchRequested, RangeAssigned, RangeMapped, ServicesAssigned, ServicesReduced } from '../protocol/messages/batch.js';
 import {
-  readBatchAsked, readPartStored, readRangeMapped, readRawStored, readServicesReduced, readTaskFailed, readViewProved,
+  readBatchAbandoned, readBatchAsked, readPartStored, readRangeMapped, readRawStored, readServicesReduced, readTaskFailed, readViewProved,
 } from '../protocol/messages/readers.js';
 import { type Position, reaches, samePosition, sumPosition } from '../protocol/range.js';
 import { decodeHead } from '../protocol/segment.js';
@@ -170,6 +170,11 @@ const onBatchMessage = (state: SchedulerState, message: LogMessage): Output[] =>
     case 'batch.requested':
       if (open) state.requestedSequence = message.sequence;
       return [];
+    case 'batch.abandoned': {
+      const { batch } = readBatchAbandoned(message.body);
+      if (isOpen(batch)) throw new FencedError(`batch ${batch} was abandoned by another scheduler`); // what is abandoned here is not open any more
+      return [];
+    }
     case 'batch.ready':
       state.unproved = open?.requested ?? state.unproved; // a predecessor's is known since the beginning
       return [];
