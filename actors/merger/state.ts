@@ -102,19 +102,22 @@ const publishedPosition = async ({ bus }: Env): Promise<Position> => {
   }
 };
 
-/** The sequence behind the proof of a batch. */
+/** The sequence behind the proof of a batch. @throws RetryableError when a newer one took its place meanwhile */
 const behind = async ({ bus }: Env, batch: string): Promise<number> => {
+  const last = await bus.last('BATCH', 'view.proved');
   const reader = await bus.read('BATCH', { filter: 'view.proved', start: 'first', held: 256 });
   try {
-    for (;;) {
+    for (let at = 0; at < (last?.sequence ?? 0);) {
       await reader.ready();
       for (const message of reader.take(256)) {
-        if (readViewProved(message.body).batch === batch) return message.sequence + 1;
+        at = message.sequence;
+        if (readViewProved(message.body).batch === batch) return at + 1;
       }
     }
   } finally {
     await reader.close();
   }
+  throw new RetryableError(`batch ${batch} is not the newest proved one any more: begins anew`);
 };
 
 /** Every stored part beyond the cut, before the first update is looked at: else updates would seem to miss something. */
