@@ -24,7 +24,7 @@ export const beginBuffer = async (env: Env, partition: number): Promise<Beginnin
   const snapshot = history.table;
   const table = snapshot === undefined ? emptyTable() : await readSnapshot(env, partition, snapshot);
   const last = history.segment;
-  await replay(env, partition, table, (snapshot?.message.segments.sequence ?? 0) + 1, last?.sequence ?? 0);
+  await replay(env, partition, snapshot?.sequence, table, (snapshot?.message.segments.sequence ?? 0) + 1, last?.sequence ?? 0);
   const place: Place = last?.head.metrics ?? { sequence: 0, received: 0, lines: -1 };
   const { start, skip } = await resumeMetrics(env.bus, partition, place);
   const to = last?.head.to ?? 0;
@@ -67,7 +67,9 @@ const readSnapshot = async (
 };
 
 /** B4: what SEGMENTS took since the snapshot, from the heads alone. */
-const replay = async (env: Env, partition: number, table: SourceTable, from: number, to: number): Promise<void> => {
+const replay = async (
+  env: Env, partition: number, snapshotSequence: number | undefined, table: SourceTable, from: number, to: number,
+): Promise<void> => {
   if (from > to) return;
   const reader = await env.bus.read(segmentsStream(partition), { start: { sequence: from }, held: 64 });
   try {
@@ -75,6 +77,8 @@ const replay = async (env: Env, partition: number, table: SourceTable, from: num
       await reader.ready();
       for (const message of reader.take(64)) {
         if (message.sequence !== expected) {
+          const newest = await env.bus.last('STORED', `table.stored.${partition}`);
+          if (newest?.sequence !== snapshotSequence) throw new RetryableError(`partition ${partition} has a newer snapshot, and SEGMENTS was purged up to it`);
           throw new HistoryError(`${segmentsStream(partition)} has no ${expected}, which the table of sources needs: it goes on at ${message.sequence}`);
         }
         const head = decodeHead(message.body);
