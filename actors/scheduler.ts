@@ -20,7 +20,7 @@ import type { FoldDefinition, Input } from '../infra/actor/fold.js';
 import type { Output, Step } from '../infra/actor/output.js';
 import type { LogMessage, PlainMessage } from '../infra/bus/bus.js';
 import { segmentsStream } from '../infra/bus/streams.js';
-import { FencedError, messageOf, RetryableError } from '../infra/errors.js';
+import { FencedError, FileMissingError, messageOf, RetryableError } from '../infra/errors.js';
 import type { MessageName } from '../protocol/catalogue.js';
 import type { BatchReady, BatchRequested, RangeAssigned, RangeMapped, ServicesAssigned, ServicesReduced } from '../protocol/messages/batch.js';
 import {
@@ -144,7 +144,12 @@ const onReduced = (state: SchedulerState, open: OpenBatch, reduced: ServicesRedu
     do: 'work',
     what: 'write the manifest',
     run: async (env) => {
-      const { manifest, rows } = await writeManifest(env, open, all.map(({ listing }) => listing));
+      const written = await writeManifest(env, open, all.map(({ listing }) => listing)).catch((error: unknown) => {
+        if (error instanceof FileMissingError) return messageOf(error); // a successor abandoned this batch and cleaned up: then that is refused
+        throw error;
+      });
+      if (typeof written === 'string') return abandon(state, batch, written);
+      const { manifest, rows } = written;
       return [publish('batch.ready', { batch, base, cut, manifest, rows, records, isRebuild: open.requested.dates === 'all' } satisfies BatchReady, true)];
     },
   }];
