@@ -22,7 +22,7 @@
  * B12 A rejected message's id is sequence, receipt time and line.
  */
 import { createHash } from 'node:crypto';
-import { map } from 'rxjs';
+import { concat, map } from 'rxjs';
 import type { FoldDefinition, Input } from '../infra/actor/fold.js';
 import type { Output, Step } from '../infra/actor/output.js';
 import type { LogMessage } from '../infra/bus/bus.js';
@@ -38,7 +38,7 @@ import {
   addReading, hasContent, headOf, isFull, noteTaken, openSegment, type OpenSegment, type Place, recordsIn, refusedToldMax,
 } from './buffer/open-segment.js';
 import { entryOf, lookUp, passedOnRangesMax, type SourceEntry, type SourceTable, take, takeMissingChanges } from './buffer/source-table.js';
-import { bufferTicks } from './buffer/ticks.js';
+import { beginningTicks, bufferTicks } from './buffer/ticks.js';
 
 export interface BufferState {
   readonly partition: number;
@@ -340,8 +340,8 @@ export const buffer: FoldDefinition<BufferState> = {
   produces: ['segment.sealed', 'reading.rejected', 'reading.sealed', 'table.stored'],
   begin: beginBuffer,
   step: (state, input, env) => step(state, input, env.settings),
-  ticks: (states, env, scheduler) => bufferTicks(
-    states.pipe(map((state) => (recordsIn(state.open) > 0 ? state.opening : undefined))), env.settings, scheduler),
+  ticks: (states, env, scheduler) => concat(beginningTicks, bufferTicks(
+    states.pipe(map((state) => (recordsIn(state.open) > 0 ? state.opening : undefined))), env.settings, scheduler)),
   messagesPerStepMax: 2_000,
   place: (state) => state.open.from,
   counts: (state) => ({ ...state.counts, metricsSequence: state.sealedPlace.sequence, sources: state.table.entries.size }),

@@ -40,7 +40,7 @@ export const beginBuffer = async (env: Env, partition: number): Promise<Beginnin
       skip,
       copied: new Set(),
       startedAgain: new Set(),
-      sealedAt: [],
+      sealedAt: last === undefined ? [] : [{ at: last.received, sequence: last.sequence }],
       segmentSequence: last?.sequence ?? 0,
       snapshotOffset: snapshot?.message.offset ?? 0,
       snapshotSequence: snapshot?.message.segments.sequence ?? 0,

@@ -1,5 +1,5 @@
 /** When the buffer seals, says where it is, keeps a snapshot, and purges: by time. By count it seals in its step. */
-import { distinctUntilChanged, interval, map, merge, NEVER, type Observable, type SchedulerLike, switchMap, timer } from 'rxjs';
+import { distinctUntilChanged, interval, map, merge, NEVER, type Observable, of, type SchedulerLike, switchMap, timer } from 'rxjs';
 
 /** A tick, `sealAfterMs` after a buffer got its first content. `opening` numbers the buffers; undefined: empty. */
 export const sealTicks = (opening: Observable<number | undefined>, sealAfterMs: number, scheduler: SchedulerLike): Observable<'seal'> =>
@@ -11,6 +11,12 @@ export const sealTicks = (opening: Observable<number | undefined>, sealAfterMs: 
 
 export const every = <T extends string>(ms: number, tick: T, scheduler: SchedulerLike): Observable<T> =>
   interval(ms, scheduler).pipe(map(() => tick));
+
+/**
+ * Before the first message: where SEGMENTS is full the first seal is refused and the life ends, so a life that waited would
+ * never get to make room.
+ */
+export const beginningTicks: Observable<string> = of('snapshot', 'purge');
 
 export const bufferTicks = (
   opening: Observable<number | undefined>, times: { sealAfterMs: number; snapshotEveryMs: number; purgeEveryMs: number }, scheduler: SchedulerLike,

@@ -156,6 +156,7 @@ t.test("the clock that seals begins with a buffer's first content, and not befor
   at(460, messagesOf([{ lines: ' ' }], 53)); // nothing that a segment must say
   at(700, messagesOf([{ lines: '{' }], 54));
   clock.flush();
+  t.same(seen.splice(0, 2), [[0, 'snapshot'], [0, 'purge']], 'room is made before the first message');
   t.same(seen, [
     [300, 'seal'],
     
