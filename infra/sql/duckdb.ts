@@ -70,6 +70,8 @@ export const openDuckdb = async (options: DuckdbOptions): Promise<Duckdb> => {
     autoinstall_known_extensions: 'false',
     autoload_known_extensions: 'false',
     allow_community_extensions: 'false',
+    // It remembers every file that was ever read, some 30 KiB each and outside of memory_limit; the system's cache does as well.
+    enable_external_file_cache: 'false',
   });
   const connection = await instance.connect();
   const folders = [spillFolder, ...options.allowedFolders].map(literal).join(', ');
