@@ -53,7 +53,7 @@ export class Connection {
   isBeginning = true;
   partition = 0;
   /** F4 switched off: where SEGMENTS was before STORED was read. */
-  frozen: StoredMessage | undefined | 'not yet' = 'not yet';
+  frozen: StoredMessage | undefined;
   isClosed = false;
   /** The process is gone: nothing answers it any more. */
   isDead = false;

@@ -96,13 +96,16 @@ const fault = (simulation: Simulation): void => {
 const publishSomething = (simulation: Simulation): void => {
   const { random, sources, plain } = simulation;
   const waiting = plain.filter(({ isDone }) => !isDone);
-  if (waiting.length > 0 && random.next() < 0.2) {
+  if (waiting.length > 0 && random.next() < 0.4) {
     const published = random.pick(waiting).next();
     simulation.publish(published, published.uid);
     return;
   }
-  const published = random.pick(sources).next();
-  if (published !== undefined) simulation.publish(published);
+  const source = random.pick(sources);
+  for (let left = source.isGappy ? 6 : 1; left > 0; left--) {
+    const published = source.next();
+    if (published !== undefined) simulation.publish(published);
+  }
 };
 
 const advance = (simulation: Simulation, ms: number): void => {

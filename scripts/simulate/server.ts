@@ -71,8 +71,9 @@ export class SimulatedServer implements Server {
     return this.logOf(subject).put({ subject, body, received: this.time, ...options });
   }
 
-  /** What a life that begins now would know, for S1. */
+  /** What a life that begins now would know, for S1 and F4. */
   remember(connection: Connection): void {
+    if (this.rule === 'F4') connection.frozen = this.log(segmentsStream(connection.partition)).lastOn(`segment.sealed.${connection.partition}`);
     for (const subject of ['batch.requested', 'batch.ready', 'batch.abandoned']) {
       connection.known.set(subject, this.log('BATCH').lastOn(subject)?.sequence ?? 0);
     }
@@ -133,11 +134,7 @@ export class SimulatedServer implements Server {
   }
 
   private frozen(connection: Connection, stream: string, message: StoredMessage | undefined, asked: 'at' | 'last'): StoredMessage | undefined {
-    if (stream === 'STORED' && connection.frozen === 'not yet') {
-      const segments = segmentsStream(connection.partition);
-      connection.frozen = this.log(segments).lastOn(`segment.sealed.${connection.partition}`);
-    }
-    if (!stream.startsWith('SEGMENTS-') || connection.frozen === 'not yet') return message;
+    if (!stream.startsWith('SEGMENTS-')) return message;
     if (asked === 'last') return connection.frozen;
     return message !== undefined && message.sequence <= (connection.frozen?.sequence ?? 0) ? message : undefined;
   }

@@ -85,7 +85,7 @@ export class Simulation {
   readonly owed = new Set<number>();
   readonly leases = new Map<string, { slot: Slot; until: number }>();
   readonly counts = { crashes: 0, pauses: 0, losses: 0, powerCuts: 0, unanswered: 0, torn: 0, together: 0, answers: 0, batches: 0, records: 0 };
-  readonly rate: { readonly fault: number; readonly unanswered: number; readonly powerCut: number };
+  readonly rate: { readonly fault: number; readonly unanswered: number; readonly powerCut: number; readonly unheard: number; readonly torn: number };
   isFaulty = true;
   step = 0;
   failure: Violation | undefined;
@@ -104,7 +104,10 @@ export class Simulation {
       this.oracle.stored(message);
     });
     this.queue = new TaskQueue(this.server);
-    this.rate = { fault: random.pick([0, 0.002, 0.006]), unanswered: random.pick([0, 0.005, 0.02]), powerCut: random.pick([0, 0.0005, 0.002]) };
+    this.rate = {
+      fault: random.pick([0, 0.002, 0.006]), unanswered: random.pick([0, 0.005, 0.02]), powerCut: random.pick([0, 0.0005, 0.002]),
+      unheard: random.pick([0, 0.1, 0.4]), torn: random.pick([0, 0.02, 0.15]),
+    };
     this.addSlots();
     this.addSources();
   }
@@ -144,7 +147,11 @@ export class Simulation {
       const subject = `metrics.service-${random.pick(['a', 'b'])}.host-${i}`;
       this.sources.push(new Source(world, subject, partitionOf(subject, partitions), agent, random.between(5, 22), keptMax));
     });
-    for (let i = 0; i < 2; i++) this.plain.push(new PlainSource(world, `metrics.service-c.plain-${i}`, random.between(0, 7)));
+    if (random.next() < 0.15) {
+      const subject = 'metrics.service-d.gappy';
+      this.sources.push(new Source(world, subject, partitionOf(subject, partitions), 'gappy', 90, 1_000, true));
+    }
+    for (let i = 0; i < 2; i++) this.plain.push(new PlainSource(world, `metrics.service-c.plain-${i}`, random.between(0, 25)));
   }
 
   newName(): string {
@@ -153,9 +160,7 @@ export class Simulation {
   }
 
   private open(name: string): Connection {
-    const connection = new Connection(this.server, name);
-    this.server.remember(connection);
-    return connection;
+    return new Connection(this.server, name);
   }
 
   private envOf(connection: Connection): Env {
@@ -179,6 +184,7 @@ export class Simulation {
   begin(slot: Slot): void {
     const connection = this.open(`${slot.role} ${slot.share}.${slot.index}`);
     connection.partition = slot.share;
+    this.server.remember(connection);
     const life = new Life(connection.name, slot.share, connection, this.server.time);
     slot.life = life;
     this.say(`${life.name} begins`);
@@ -291,7 +297,7 @@ export class Simulation {
   }
 
   private write(act: Act): void {
-    if (this.chance(this.rate.unanswered) && /^(append|create raw|adopt)/.test(act.what)) {
+    if (/^(append|create raw|adopt)/.test(act.what) && this.chance(this.rate.torn)) {
       this.counts.torn += 1;
       this.say(`file: ${act.what}: fails`);
       if (act.tear) this.random.pick([act.tear, () => this.land(act), () => undefined])();
@@ -312,7 +318,7 @@ export class Simulation {
     const at = this.random.between(0, this.server.told.length);
     const { subject, body } = this.chance(0.1) ? this.server.told[at] as { subject: string; body: Uint8Array } // heard twice
       : this.server.told.splice(at, 1)[0] as { subject: string; body: Uint8Array };
-    if (this.chance(this.rate.unanswered * 5)) return;
+    if (this.chance(this.rate.unheard)) return;
     this.say(`heard: ${subject}`);
     if (subject.startsWith('reading.sealed.')) for (const source of this.sources) source.hear(body);
     for (const { life } of this.lives) {

@@ -40,7 +40,7 @@ export class Source {
 
   constructor(
     private readonly world: SourceWorld, readonly subject: string, readonly partition: number, private readonly name: string,
-    private left: number, private readonly keptMax: number,
+    private left: number, private readonly keptMax: number, readonly isGappy = false,
   ) {
     this.agent = name;
     this.inLines = world.random.next() < 0.3;
@@ -79,10 +79,11 @@ export class Source {
 
   private fresh(): Item[] {
     const { random } = this.world;
-    const items = Array.from({ length: Math.min(this.left, random.between(1, 4)) }, () => this.make());
+    const items = Array.from({ length: Math.min(this.left, this.isGappy ? 1 : random.between(1, 4)) }, () => this.make());
     this.left -= items.length;
     for (const item of items) this.kept.set(item.n, item);
     this.giveUp();
+    if (this.isGappy) this.skipOne();
     return items.filter(({ n }) => this.kept.has(n));
   }
 
@@ -99,6 +100,12 @@ export class Source {
       return { n, line: line.slice(0, -3), kind: 'refused', uid };
     }
     return { n, line, kind: 'record', uid };
+  }
+
+  /** B6: every other reading is given up before it was sent, so that ranges open. */
+  private skipOne(): void {
+    this.made += 1;
+    if (!this.world.without('B6 not said')) this.oldest = 1;
   }
 
   /** Kept is bounded: the oldest go, and that is said from then on. */
