@@ -280,7 +280,8 @@ const acknowledge = (state: BufferState, entry: SourceEntry, refused: { n: numbe
 };
 
 const isMoved = (state: BufferState): boolean =>
-  state.place.sequence !== state.sealedPlace.sequence || state.place.lines !== state.sealedPlace.lines;
+  state.place.sequence !== state.sealedPlace.sequence || state.place.lines !== state.sealedPlace.lines
+  || state.place.received !== state.sealedPlace.received; // a log that lost its tail gave the number again
 
 /** The newest sequence of SEGMENTS that was there `keepMs` ago, as far as this life remembers; 0: none. */
 const oldEnough = (state: BufferState, now: number, keepMs: number): number => {
