@@ -47,8 +47,10 @@ export const checkAnswer = async (bus: Bus, expected: Expected, what: string): P
   const { rows, terms } = await ask(bus);
   const found = differencesOf(rows, expected);
   const more: string[] = [];
-  if (found.records !== sum(terms.position)) more.push(`msg_num sums to ${found.records}, the position to ${sum(terms.position)}`);
-  if (found.records !== expected.accepted) more.push(`msg_num sums to ${found.records}, accepted were ${expected.accepted}`);
+  if (found.records !== sum(terms.position))
+    more.push(`msg_num sums to ${found.records}, the position to ${sum(terms.position)}`);
+  if (found.records !== expected.accepted)
+    more.push(`msg_num sums to ${found.records}, accepted were ${expected.accepted}`);
   if (terms.refused !== expected.refused) more.push(`${terms.refused} refused, counted ${expected.refused}`);
   if (terms.missing !== expected.missing) more.push(`${terms.missing} missing, counted ${expected.missing}`);
   return { ...found, what, differences: found.differences + more.length, examples: [...more, ...found.examples] };
@@ -65,7 +67,10 @@ export const checkFiles = async (
   const rows = new FileRows(sql);
   if (latest !== undefined) {
     const paths = latest.files.map(({ path, service }) => [join(folder, path), service] as const);
-    await rows.add(paths.map(([path]) => path), new Map(paths));
+    await rows.add(
+      paths.map(([path]) => path),
+      new Map(paths),
+    );
   }
   if (withParts) {
     const cut = latest?.cut ?? new Array<number>((await ask(bus, 1)).terms.position.length).fill(0);

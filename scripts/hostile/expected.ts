@@ -91,7 +91,12 @@ export class Expected {
     if (header !== undefined && oldest !== undefined) this.#source(subject, header.agent).close(oldest);
     for (const [i, line] of linesOf(body).entries()) {
       const n = header === undefined ? Number.NaN : header.n + i;
-      this.addLine(line, subject, header !== undefined && Number.isSafeInteger(n) ? { agent: header.agent, n } : undefined, received);
+      this.addLine(
+        line,
+        subject,
+        header !== undefined && Number.isSafeInteger(n) ? { agent: header.agent, n } : undefined,
+        received,
+      );
     }
   }
 
@@ -215,7 +220,9 @@ export const differencesOf = (
     const wanted = expected.row(service, minute);
     if (seen.has(key)) differ(`${JSON.stringify(service)} ${minute}: twice`);
     else if (wanted === undefined || wanted.join(' ') !== row.join(' '))
-      differ(`${JSON.stringify(service)} ${minute}: ${row.slice(2).join(' ')}, counted ${wanted?.slice(2).join(' ') ?? 'nothing'}`);
+      differ(
+        `${JSON.stringify(service)} ${minute}: ${row.slice(2).join(' ')}, counted ${wanted?.slice(2).join(' ') ?? 'nothing'}`,
+      );
     seen.add(key);
   }
   for (const [service, minute] of expected.keys()) {

@@ -58,14 +58,24 @@ const makeSender = (random: Random, i: number, run: string): Sender => {
   const service = random.pick(hostileNames);
   const host = random.pick(hostileNames);
   const identity = random.pick(['headers', 'lines', 'both', 'none'] as const);
-  const name = identity === 'headers' || identity === 'both' ? random.pick(headerAgents) : random.pick(hostileNames).slice(0, 60);
+  const name =
+    identity === 'headers' || identity === 'both' ? random.pick(headerAgents) : random.pick(hostileNames).slice(0, 60);
   const agent = `${name} ${run}-${i}`;
   const subject =
-    kind === 'host' ? `metrics.${codeOf(service)}.${codeOf(host)}`
-    : kind === 'gateway' ? `metrics.${codeOf(random.pick(hostileNames))}`
-    : 'metrics.a.b.c';
+    kind === 'host'
+      ? `metrics.${codeOf(service)}.${codeOf(host)}`
+      : kind === 'gateway'
+        ? `metrics.${codeOf(random.pick(hostileNames))}`
+        : 'metrics.a.b.c';
   return {
-    subject, kind, identity, name: agent, agent, next: 1, nextBeside: 1, held: [],
+    subject,
+    kind,
+    identity,
+    name: agent,
+    agent,
+    next: 1,
+    nextBeside: 1,
+    held: [],
     service: kind === 'host' ? service : undefined,
     host: kind === 'host' ? host : undefined,
   };
@@ -83,15 +93,26 @@ const decodeURIComponentSafely = (code: string): string | undefined => {
 };
 
 /** One more line of a sender. */
-export const nextLine = (random: Random, now: number, sender: Pick<Sender, 'kind' | 'service' | 'host'>, identity?: { agent: string; n: number }): HostileLine => {
+export const nextLine = (
+  random: Random,
+  now: number,
+  sender: Pick<Sender, 'kind' | 'service' | 'host'>,
+  identity?: { agent: string; n: number },
+): HostileLine => {
   const index = random.below(hostileNames.length);
   const service = sender.service ?? (hostileNames[index] as string);
-  const host = sender.kind === 'host'
-    ? (sender.host !== undefined && isReadable(sender.host) && random.happens(0.1) ? undefined : sender.host)
-    : random.happens(0.2) ? undefined : random.pick(hostileNames);
+  const host =
+    sender.kind === 'host'
+      ? sender.host !== undefined && isReadable(sender.host) && random.happens(0.1)
+        ? undefined
+        : sender.host
+      : random.happens(0.2)
+        ? undefined
+        : random.pick(hostileNames);
   const at = timeOf(random, hostileNames.indexOf(service), now);
   const options = { service, host, at, now, identity };
-  if (sender.kind === 'host' && host !== undefined && random.happens(0.01)) return mismatch({ ...options, host }, random);
+  if (sender.kind === 'host' && host !== undefined && random.happens(0.01))
+    return mismatch({ ...options, host }, random);
   return random.happens(0.06) ? badLine(options, random) : goodLine(options, random);
 };
 
@@ -107,7 +128,12 @@ function* startAnew(sender: Sender): Generator<Message> {
 }
 
 /** A message of up to `linesMax` lines, and how many of them are no empty ones. */
-const makeMessage = (random: Random, now: number, sender: Sender, linesMax: number): { message: Message; lines: number } => {
+const makeMessage = (
+  random: Random,
+  now: number,
+  sender: Sender,
+  linesMax: number,
+): { message: Message; lines: number } => {
   const { identity, agent } = sender;
   const inHeader = identity === 'headers' || identity === 'both';
   const n = sender.next;
@@ -129,7 +155,10 @@ const makeMessage = (random: Random, now: number, sender: Sender, linesMax: numb
   // An empty last line would be none without a line break of its own.
   const isLastEmpty = (lines.at(-1) as Buffer).length === 0;
   const ended = isLastEmpty || random.happens(0.3) ? Buffer.concat([body, feed]) : body;
-  return { message: { subject: sender.subject, body: ended, header: inHeader ? { agent, n } : undefined }, lines: count };
+  return {
+    message: { subject: sender.subject, body: ended, header: inHeader ? { agent, n } : undefined },
+    lines: count,
+  };
 };
 
 /** Messages in the order in which one connection sends them; copies and held back ones among them. */
@@ -162,11 +191,19 @@ export function* hostileMessages({ random, readings, now, run }: HostileOptions)
 
 /** The lines of a file, with copies of those that have an identity. */
 export function* hostileFile({ random, readings, now, run }: HostileOptions): Generator<HostileLine> {
-  const agents = Array.from({ length: 20 }, (_, i) => ({ agent: `${random.pick(hostileNames).slice(0, 60)} ${run}-${i}`, n: 1 }));
+  const agents = Array.from({ length: 20 }, (_, i) => ({
+    agent: `${random.pick(hostileNames).slice(0, 60)} ${run}-${i}`,
+    n: 1,
+  }));
   const recent: HostileLine[] = [];
   for (let made = 0; made < readings; made++) {
     const agent = random.happens(0.3) ? random.pick(agents) : undefined;
-    const line = nextLine(random, now, { kind: 'gateway', service: undefined, host: undefined }, agent && { agent: agent.agent, n: agent.n++ });
+    const line = nextLine(
+      random,
+      now,
+      { kind: 'gateway', service: undefined, host: undefined },
+      agent && { agent: agent.agent, n: agent.n++ },
+    );
     if (agent && agent.n > 20_000) {
       agent.agent += '+';
       agent.n = 1;

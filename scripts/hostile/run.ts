@@ -23,7 +23,7 @@ import { askBatch } from '../ask-batch.js';
 import { startBenchSystem } from '../bench/bench-system.js';
 import { importLines } from '../import/import-lines.js';
 import { readRecorded } from '../import/recorded.js';
-import { checkAnswer, checkFiles, type Checked, checkRefused, whenCounted } from './check.js';
+import { type Checked, checkAnswer, checkFiles, checkRefused, whenCounted } from './check.js';
 import { Expected, type Message } from './expected.js';
 import { hostileFile, hostileMessages } from './messages.js';
 import { publishMessages } from './publish.js';
@@ -62,7 +62,13 @@ const minute = Math.floor(Date.now() / 60_000) * 60_000;
 function* ofOneMinute(count: number): Generator<Message> {
   for (let made = 0, i = 0; made < count; i++) {
     const lines = Array.from({ length: Math.min(linesPerMessage, count - made) }, (_, k) =>
-      JSON.stringify({ service: 'one', timestamp: minute + ((made + k) % 60_000), cpu: 10_000, ram: (made + k) % 10_001, disk: 9_999.999999 }),
+      JSON.stringify({
+        service: 'one',
+        timestamp: minute + ((made + k) % 60_000),
+        cpu: 10_000,
+        ram: (made + k) % 10_001,
+        disk: 9_999.999999,
+      }),
     );
     made += lines.length;
     yield { subject: `metrics.one-${i % 16}`, body: Buffer.from(lines.join('\n')) };
@@ -118,10 +124,17 @@ const importSome = async (count: number): Promise<void> => {
     const hash = createHash('sha256');
     for await (const chunk of createReadStream(path)) hash.update(chunk as Buffer);
     const content = hash.digest('hex');
-    const counts = await importLines({ lines: readRecorded(path), content, connection, patienceMs, onProgress: () => undefined });
+    const counts = await importLines({
+      lines: readRecorded(path),
+      content,
+      connection,
+      patienceMs,
+      onProgress: () => undefined,
+    });
     const refused = Object.values(counts.refused).reduce((sum, one) => sum + one, 0);
     say(`imported: ${counts.taken} taken, ${refused} refused, ${counts.known} known`);
-    if (counts.taken !== expected.accepted || refused !== expected.refused || counts.known !== expected.copies) differences += 1;
+    if (counts.taken !== expected.accepted || refused !== expected.refused || counts.known !== expected.copies)
+      differences += 1;
   } finally {
     await connection.close();
   }
@@ -138,7 +151,9 @@ const batch = async (kind: 'batch' | 'rebuild'): Promise<string | null> => {
     await Promise.race([setTimeout(15_000), proving.catch(() => undefined)]);
   }
   const proved = await proving;
-  say(`${kind} ${proved?.batch}: ${proved?.records} records in ${proved?.rows} rows, ${proved?.differences} differences`);
+  say(
+    `${kind} ${proved?.batch}: ${proved?.records} records in ${proved?.rows} rows, ${proved?.differences} differences`,
+  );
   differences += proved?.differences ?? 0;
   return proved?.batch ?? null;
 };

@@ -84,7 +84,8 @@ const timeOf = (value: unknown): number | undefined => {
   return date.getTime() + ((h * 60 + m - offset) * 60 + s) * 1000 + Number(fraction.padEnd(3, '0').slice(0, 3));
 };
 
-const wellFormed = (text: string): boolean => !/[\ud800-\udbff](?![\udc00-\udfff])|(?<![\ud800-\udbff])[\udc00-\udfff]/.test(text);
+const wellFormed = (text: string): boolean =>
+  !/[\ud800-\udbff](?![\udc00-\udfff])|(?<![\ud800-\udbff])[\udc00-\udfff]/.test(text);
 
 const nameFault = (name: unknown): string | undefined => {
   if (name === undefined) return 'missing';
@@ -137,7 +138,8 @@ const since = Date.parse('2000-01-01T00:00:00Z');
 export const verdictOf = (line: Uint8Array, { subject, header, received }: LineOf): Verdict => {
   const withIdentity = <T extends object>(verdict: T, identity: Identity | undefined) =>
     identity === undefined ? verdict : { ...verdict, identity };
-  if (line.every((byte) => byte === 32 || (byte >= 9 && byte <= 13))) return withIdentity({ kind: 'empty' as const }, header);
+  if (line.every((byte) => byte === 32 || (byte >= 9 && byte <= 13)))
+    return withIdentity({ kind: 'empty' as const }, header);
   const [, first = '', second, ...more] = subject.split('.');
   const isKnown = more.length === 0 && first !== '' && second !== '';
   const named = isKnown && second !== undefined ? (nameOfCode(first) ?? '') : '';
@@ -188,7 +190,11 @@ export const verdictOf = (line: Uint8Array, { subject, header, received }: LineO
     ? [own('CPU'), usedOf('RAM', own('RAM')), usedOf('Disk', own('Disk'))]
     : [own('cpu'), own('ram'), own('disk')];
   if (isOriginal) for (const used of [ram, disk]) if (typeof used === 'string') return no(used);
-  for (const [name, value] of [['cpu', cpu], ['ram', ram], ['disk', disk]] as const) {
+  for (const [name, value] of [
+    ['cpu', cpu],
+    ['ram', ram],
+    ['disk', disk],
+  ] as const) {
     const wrong = percentFault(name, value);
     if (wrong !== undefined) return no(wrong);
   }

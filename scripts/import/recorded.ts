@@ -7,9 +7,9 @@
  */
 import { createReadStream } from 'node:fs';
 import { FileMissingError, messageOf, OutOfReachError } from '../../infra/errors.js';
+import { isEmptyLine } from '../../protocol/reading.js';
 import { ElementSplitter } from './elements.js';
 import { formOf, headBytes } from './form.js';
-import { isEmptyLine } from '../../protocol/reading.js';
 import { cutLine, lineBytesMax } from './recorded-line.js';
 
 const lineFeed = 10;

@@ -4,12 +4,13 @@ import { checkAnswer, whenCounted } from '../../scripts/hostile/check.js';
 import { Expected, type Message } from '../../scripts/hostile/expected.js';
 import { publishMessages } from '../../scripts/hostile/publish.js';
 import { codeOf } from '../../scripts/hostile/verdict.js';
-import { startSystem, type System } from './system.js';
+import { type System, startSystem } from './system.js';
 
 t.setTimeout(240_000);
 
 const now = Date.now();
-const reading = (service: string, more: object = {}): string => JSON.stringify({ service, timestamp: now, cpu: 1, ram: 2, disk: 3, ...more });
+const reading = (service: string, more: object = {}): string =>
+  JSON.stringify({ service, timestamp: now, cpu: 1, ram: 2, disk: 3, ...more });
 
 const sent = async (system: System, messages: readonly Message[], expected = new Expected()): Promise<Expected> => {
   for (const message of messages) expected.add(message, now);
@@ -30,9 +31,14 @@ const start = (t: Test) => startSystem(t, { leaseTtl: '5s' });
 t.test('a segment stays below its size where names take six times their bytes', async (t) => {
   const system = await start(t);
   const name = (i: number): string => String(i).padStart(4, '0') + '\u0001'.repeat(196);
-  const lines = Array.from({ length: 3_000 }, (_, i) => reading(name(i % 1_000), { host: name(i), agent: name(i), n: 1 }));
+  const lines = Array.from({ length: 3_000 }, (_, i) =>
+    reading(name(i % 1_000), { host: name(i), agent: name(i), n: 1 }),
+  );
   const bodies = Array.from({ length: 30 }, (_, i) => lines.slice(i * 100, i * 100 + 100).join('\n'));
-  const expected = await sent(system, bodies.map((body) => ({ subject: 'metrics.controls', body: Buffer.from(body) })));
+  const expected = await sent(
+    system,
+    bodies.map((body) => ({ subject: 'metrics.controls', body: Buffer.from(body) })),
+  );
   t.equal(expected.accepted, 3_000);
   await proved(t, system, expected);
 });
@@ -53,7 +59,11 @@ t.test('12,000 sources of made-up services that miss something stop nothing, and
   const system = await start(t);
   const messages = Array.from({ length: 12_000 }, (_, i) => {
     const service = `s \u0001 ${i}`;
-    return { subject: `metrics.${codeOf(service)}.h`, header: { agent: 'a', n: 2 + (i % 3) }, body: Buffer.from(reading(service, { cpu: i % 2 ? 1 : -1 })) };
+    return {
+      subject: `metrics.${codeOf(service)}.h`,
+      header: { agent: 'a', n: 2 + (i % 3) },
+      body: Buffer.from(reading(service, { cpu: i % 2 ? 1 : -1 })),
+    };
   });
   const late = messages.slice(0, 4_000).map((message) => ({ ...message, header: { agent: 'a', n: 1 } }));
   const expected = await sent(system, messages);
@@ -72,7 +82,11 @@ t.test('the largest n, of several sources of one service, is taken like any othe
   const n = Number.MAX_SAFE_INTEGER;
   const messages = [1, 2, 3].flatMap((i): Message[] => [
     { subject: 'metrics.web.h', body: Buffer.from(reading('web', { agent: `line ${i}`, n })) },
-    { subject: 'metrics.web.h', header: { agent: `header ${i}`, n: n - 1 }, body: Buffer.from(`${reading('web')}\n${reading('web')}\n${reading('web')}\n\n \n`) },
+    {
+      subject: 'metrics.web.h',
+      header: { agent: `header ${i}`, n: n - 1 },
+      body: Buffer.from(`${reading('web')}\n${reading('web')}\n${reading('web')}\n\n \n`),
+    },
     { subject: 'metrics.web.h', body: Buffer.from(reading('web', { agent: `line ${i}`, n })) },
   ]);
   const expected = new Expected();

@@ -4,19 +4,21 @@ import { createWriteStream } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
-import { setTimeout } from 'node:timers/promises';
 import { pipeline } from 'node:stream/promises';
+import { setTimeout } from 'node:timers/promises';
 import t, { type Test } from 'tap';
 import { connectSource } from '../../infra/client/connect.js';
 import { openDuckdb } from '../../infra/sql/duckdb.js';
-import { checkAnswer, checkFiles, checkRefused, type Checked, whenCounted } from '../../scripts/hostile/check.js';
+import { type Checked, checkAnswer, checkFiles, checkRefused, whenCounted } from '../../scripts/hostile/check.js';
 import { Expected } from '../../scripts/hostile/expected.js';
 import { hostileFile, hostileMessages } from '../../scripts/hostile/messages.js';
 import { publishMessages } from '../../scripts/hostile/publish.js';
 import { randomOf } from '../../scripts/hostile/random.js';
 import { importLines } from '../../scripts/import/import-lines.js';
 import { readRecorded } from '../../scripts/import/recorded.js';
-import { startSystem, type System } from './system.js';
+import { type System, startSystem } from './system.js';
+
+t.setTimeout(240_000);
 
 const patienceMs = 30_000;
 
@@ -35,8 +37,16 @@ const writeFile = async (path: string, seed: number, readings: number, expected:
 const importFile = async ({ settings }: System, path: string) => {
   const connection = await connectSource({ ...settings, nats: settings.nats as string }, 'test import');
   try {
-    const content = createHash('sha256').update(await readFile(path)).digest('hex');
-    return await importLines({ lines: readRecorded(path), content, connection, patienceMs, onProgress: () => undefined });
+    const content = createHash('sha256')
+      .update(await readFile(path))
+      .digest('hex');
+    return await importLines({
+      lines: readRecorded(path),
+      content,
+      connection,
+      patienceMs,
+      onProgress: () => undefined,
+    });
   } finally {
     await connection.close();
   }
@@ -73,9 +83,16 @@ const countEverything = async (t: Test, seed: number, readings: number): Promise
   const reasons = new Map<string, number>();
   for (const counts of expected.refusedCounts.values())
     for (const [reason, count] of counts) reasons.set(reason, (reasons.get(reason) ?? 0) + count);
-  t.same(await importFile(system, file), {
-    taken: accepted, refused: Object.fromEntries(reasons), known: copies, sealed: accepted + refused + copies,
-  }, 'import says what became of each line');
+  t.same(
+    await importFile(system, file),
+    {
+      taken: accepted,
+      refused: Object.fromEntries(reasons),
+      known: copies,
+      sealed: accepted + refused + copies,
+    },
+    'import says what became of each line',
+  );
   await whenCounted(bus, expected, patienceMs);
   same(t, await checkAnswer(bus, expected, 'imported'));
 
@@ -115,8 +132,13 @@ const countEverything = async (t: Test, seed: number, readings: number): Promise
   const again = await importFile(system, file);
   t.match(again, { taken: 0, refused: {}, sealed: accepted + refused + copies }, 'imported again, nothing is new');
   same(t, await checkAnswer(bus, expected, 'imported again'));
-  t.ok(expected.accepted > readings * 0.8 && expected.refused > readings * 0.02 && expected.copies > 0 && expected.missing > 0,
-    `${expected.accepted} accepted in ${expected.rowCount} rows, ${expected.refused} refused, ${expected.copies} copies, ${expected.missing} missing`);
+  t.ok(
+    expected.accepted > readings * 0.8 &&
+      expected.refused > readings * 0.02 &&
+      expected.copies > 0 &&
+      expected.missing > 0,
+    `${expected.accepted} accepted in ${expected.rowCount} rows, ${expected.refused} refused, ${expected.copies} copies, ${expected.missing} missing`,
+  );
 };
 
 /** A part ends with a record: one more in each partition, so that the manifest has all that was refused before. */
@@ -130,6 +152,10 @@ const finishParts = async ({ bus }: System, expected: Expected): Promise<void> =
   await whenCounted(bus, expected, patienceMs);
 };
 
-t.test('100,000 hostile readings of a fixed seed: 0 rows differ', { timeout: 240_000 }, (t) => countEverything(t, 20_261_123, 100_000));
+t.test('100,000 hostile readings of a fixed seed: 0 rows differ', { timeout: 240_000 }, (t) =>
+  countEverything(t, 20_261_123, 100_000),
+);
 
-t.test('5,000 hostile readings of a new seed: 0 rows differ', { timeout: 120_000 }, (t) => countEverything(t, Date.now() % 2 ** 31, 5_000));
+t.test('5,000 hostile readings of a new seed: 0 rows differ', { timeout: 120_000 }, (t) =>
+  countEverything(t, Date.now() % 2 ** 31, 5_000),
+);

@@ -62,7 +62,15 @@ t.test('B6: an import ends, however many lines of a source of its own cannot be 
   t.teardown(() => connection.close());
   // Each broken line leaves a hole in the agent's n, and nobody can say that it will never be filled.
   const lines = Array.from({ length: 2_000 }, (_, i) => {
-    const line = JSON.stringify({ service: 's', timestamp: 1_795_000_000, cpu: 1, ram: 2, disk: 3, agent: 'a', n: i + 1 });
+    const line = JSON.stringify({
+      service: 's',
+      timestamp: 1_795_000_000,
+      cpu: 1,
+      ram: 2,
+      disk: 3,
+      agent: 'a',
+      n: i + 1,
+    });
     return Buffer.from(i % 10 === 5 ? line.slice(0, -1) : line);
   });
   const counts = await importLines({

@@ -10,7 +10,10 @@ t.test('a text comes back from DuckDB as it went in, whatever it is', async (t) 
   await sql.run('CREATE TABLE names (i DOUBLE, name VARCHAR)');
   await sql.append('names', [Float64Array.from(names.keys()), names], names.length);
   t.same((await sql.columns('SELECT name FROM names ORDER BY i')).texts[0], names);
-  t.same((await sql.rows('SELECT name FROM names ORDER BY i')).map(({ name }) => name), names);
+  t.same(
+    (await sql.rows('SELECT name FROM names ORDER BY i')).map(({ name }) => name),
+    names,
+  );
   const found = await sql.rows('SELECT count(DISTINCT name) AS different FROM names');
   t.equal(Number(found[0]?.different), new Set(names).size);
   for (const name of names) t.same(await sql.rows('SELECT $name AS name', { name }), [{ name }]);
@@ -18,7 +21,12 @@ t.test('a text comes back from DuckDB as it went in, whatever it is', async (t) 
 
 t.test('reading ever more files takes no more memory', { timeout: 60_000 }, async (t) => {
   const folder = t.testdir();
-  const sql = await openDuckdb({ memoryMiB: 128, threads: 1, tempFolder: join(folder, 'tmp'), allowedFolders: [folder] });
+  const sql = await openDuckdb({
+    memoryMiB: 128,
+    threads: 1,
+    tempFolder: join(folder, 'tmp'),
+    allowedFolders: [folder],
+  });
   t.teardown(() => sql.close());
   const [setting] = await sql.rows("SELECT value FROM duckdb_settings() WHERE name = 'enable_external_file_cache'");
   t.equal(setting?.value, 'false');

@@ -1,6 +1,6 @@
 import t from 'tap';
-import { isEmptyLine, isRefusal, readLine, splitLines } from '../../../protocol/reading.js';
 import { encodeName, parseSubject } from '../../../protocol/name-code.js';
+import { isEmptyLine, isRefusal, readLine, splitLines } from '../../../protocol/reading.js';
 import { differencesOf, Expected, linesOf } from '../../../scripts/hostile/expected.js';
 import { hostileFile, hostileMessages, nextLine } from '../../../scripts/hostile/messages.js';
 import { hostileNames } from '../../../scripts/hostile/names.js';
@@ -34,7 +34,12 @@ t.test('the buffer reads every hostile line as the independent count does', (t) 
   let lines = 0;
   for (const seed of [1, 2, Date.now()]) {
     t.comment(`seed ${seed}`);
-    for (const { subject, header, body } of hostileMessages({ random: randomOf(seed), readings: 20_000, now, run: 'r' })) {
+    for (const { subject, header, body } of hostileMessages({
+      random: randomOf(seed),
+      readings: 20_000,
+      now,
+      run: 'r',
+    })) {
       t.same(splitLines(body).map(String), linesOf(body).map(String));
       for (const [i, line] of linesOf(body).entries()) {
         lines += 1;
@@ -49,9 +54,11 @@ t.test('the buffer reads every hostile line as the independent count does', (t) 
           ? ['refused', read.reason, read.service, read.agent, read.n]
           : ['accepted', read.service, read.at, read.cpu, read.ram, read.disk, read.agent, read.n];
         const { kind, service } = verdict;
-        const ours = kind === 'refused' ? [kind, verdict.reason, service] : [kind, service, verdict.at, ...verdict.values];
+        const ours =
+          kind === 'refused' ? [kind, verdict.reason, service] : [kind, service, verdict.at, ...verdict.values];
         const both = [...ours, verdict.identity?.agent, verdict.identity?.n];
-        if (JSON.stringify(theirs) !== JSON.stringify(both)) t.fail(`${subject} ${line}: ${theirs.join(' ')}, counted ${both.join(' ')}`);
+        if (JSON.stringify(theirs) !== JSON.stringify(both))
+          t.fail(`${subject} ${line}: ${theirs.join(' ')}, counted ${both.join(' ')}`);
       }
     }
   }
@@ -83,8 +90,14 @@ t.test('the same seed gives the same messages and file, and counts copies once',
 
 t.test('a row too many, one too few, one that differs and one that is there twice are differences', (t) => {
   const expected = new Expected();
-  const line = (service: string, cpu: number) => Buffer.from(JSON.stringify({ service, timestamp: now, cpu, ram: 1, disk: 2 }));
-  for (const [service, cpu] of [['a', 1], ['a', 5], ['b', 2]] as const) expected.addLine(line(service, cpu), 'metrics.g', undefined, now);
+  const line = (service: string, cpu: number) =>
+    Buffer.from(JSON.stringify({ service, timestamp: now, cpu, ram: 1, disk: 2 }));
+  for (const [service, cpu] of [
+    ['a', 1],
+    ['a', 5],
+    ['b', 2],
+  ] as const)
+    expected.addLine(line(service, cpu), 'metrics.g', undefined, now);
   const minute = Math.floor(now / 60_000) * 60_000;
   const a = ['a', minute, '6000000', 2_000_000, 4_000_000, 5_000_000, now, 1_000_000, now, 2_000_000, now, 2];
   const b = ['b', minute, 2_000_000, 1_000_000, 2_000_000, 2_000_000, now, 1_000_000, now, 2_000_000, now, 1];

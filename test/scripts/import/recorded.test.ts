@@ -200,7 +200,11 @@ t.test('what is not UTF-8 is refused, not mended', async (t) => {
     t.equal(isRefusal(outcome) && outcome.reason, 'not UTF-8', file);
   }
   t.strictSame(await splitBytes(wrong('#\r\n#\n')), [Buffer.of(0xff), Buffer.of(0xff)], 'byte for byte');
-  t.strictSame(await split('\u00a0\n \t\n'), ['\u00a0'], 'only ASCII whitespace makes an empty line, as it does for the buffer');
+  t.strictSame(
+    await split('\u00a0\n \t\n'),
+    ['\u00a0'],
+    'only ASCII whitespace makes an empty line, as it does for the buffer',
+  );
 });
 
 t.test('an altered line is refused even where it would be right without what was cut off', async (t) => {
