@@ -3,7 +3,6 @@
  * One step is one act: an answer, an arrival, a write, a fault. The seed decides which; between two acts every actor runs as
  * far as it can. So a seed gives the same run each time.
  */
-import { pino } from 'pino';
 import { buffer } from '../../actors/buffer.js';
 import { merger } from '../../actors/merger.js';
 import type { MergerState } from '../../actors/merger/state.js';
@@ -15,6 +14,7 @@ import type { Env } from '../../infra/actor/env.js';
 import type { FoldDefinition } from '../../infra/actor/fold.js';
 import { loadSettings, type Settings } from '../../infra/config.js';
 import { messageOf, RetryableError } from '../../infra/errors.js';
+import { createLog } from '../../infra/log.js';
 import type { Sql } from '../../infra/sql/sql.js';
 import { chunkHeader, parseChunk } from '../../protocol/messages/chunks.js';
 import type { RowTuple } from '../../protocol/messages/row-tuple.js';
@@ -36,6 +36,7 @@ export const partitions = 2;
 /** Near the end of a month: records of several days and months come together. */
 const startAt = Date.UTC(2026, 0, 31, 23, 59, 0);
 const leaseMs = 1_500;
+const log = createLog({ logLevel: 'silent' });
 
 export interface Slot {
   readonly role: string;
@@ -171,7 +172,7 @@ export class Simulation {
       engine: async () => ({ sql: undefined as unknown as Sql, viewFiles }),
       recount: async () => [],
       settings: this.settings,
-      log: pino({ level: 'silent' }),
+      log,
       now: this.server.now,
       instance: connection.name.replace(/\W+/g, '-'),
     };
@@ -229,7 +230,9 @@ export class Simulation {
   }
 
   get lives(): { slot: Slot; life: Life }[] {
-    return this.slots.flatMap((slot) => (slot.life === undefined ? [] : [{ slot, life: slot.life }]));
+    const alive: { slot: Slot; life: Life }[] = [];
+    for (const slot of this.slots) if (slot.life !== undefined) alive.push({ slot, life: slot.life });
+    return alive;
   }
 
   /** Everything that could happen next, as functions. */
