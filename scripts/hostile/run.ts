@@ -75,11 +75,11 @@ function* ofOneMinute(count: number): Generator<Message> {
   }
 }
 
-function* ofManyServices(count: number): Generator<Message> {
+function* ofManyServices(count: number, first: number): Generator<Message> {
   const at = Date.now();
   for (let made = 0, i = 0; made < count; i++) {
     const lines = Array.from({ length: Math.min(linesPerMessage, count - made) }, (_, k) =>
-      JSON.stringify({ service: `service ${made + k}`, timestamp: at, cpu: (made + k) % 101, ram: 2, disk: 3 }),
+      JSON.stringify({ service: `service ${first + made + k}`, timestamp: at, cpu: (made + k) % 101, ram: 2, disk: 3 }),
     );
     made += lines.length;
     yield { subject: `metrics.many-${i % 16}`, body: Buffer.from(lines.join('\n')) };
@@ -88,7 +88,7 @@ function* ofManyServices(count: number): Generator<Message> {
 
 const made = (count: number, run: number): Generator<Message> => {
   if (values.case === 'minute') return ofOneMinute(count);
-  if (values.case === 'services') return ofManyServices(count);
+  if (values.case === 'services') return ofManyServices(count, run * readings);
   return hostileMessages({ random: randomOf(seed + run), readings: count, now: Date.now(), run: `run ${seed} ${run}` });
 };
 
