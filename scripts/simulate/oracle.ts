@@ -198,6 +198,12 @@ export class Oracle {
     this.newestManifest = readManifest(bytes);
   }
 
+  /** M3: the copy for others is the newest proved manifest. */
+  get isLatestCopied(): boolean {
+    const latest = this.files.byPath.get('views/batch/latest.json');
+    return this.newestManifest === undefined || (latest !== undefined && readManifest(latest).batch === this.newestManifest.batch);
+  }
+
   /** Once in a while: the newest proved view is there, to the bit. */
   checkBatch(): void {
     if (this.newestManifest !== undefined) this.expectBatch(this.newestManifest, `proved batch ${this.newestManifest.batch}`);

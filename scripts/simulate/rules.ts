@@ -43,7 +43,7 @@ export const rules = {
   S1: 'batch.requested and batch.ready are fenced each by itself',
   S2: 'tasks are the commits that begin at or above the cut',
   'S3 missing': 'a missing input is passed over',
-  'S3 replaced': 'an output that exists is replaced',
+  'S3 replaced': 'the same, and an output that exists is replaced, also when the batch is not open any more',
   S4: 'files of batches are removed as soon as the newest ready batch does not name them',
   'M1 poll': 'one reader asks several mergers in turn without its position',
 } as const;

@@ -140,6 +140,7 @@ const undrained = (simulation: Simulation): string[] => {
   if (oracle.partitions.some(({ committed, records }) => committed !== records.length)) left.push('commits');
   if (oracle.partitions.some(({ stored, records }) => stored !== records.length)) left.push('parts');
   if (!samePosition(oracle.provedCut, ends)) left.push('batch');
+  if (!oracle.isLatestCopied) left.push('latest.json');
   const mergers = slots.filter(({ role }) => role === 'merger');
   const isBehind = mergers.some(({ life }) => life?.state === undefined || !samePosition(positionOf((life.state as MergerState).view), ends));
   if (isBehind) left.push('mergers');

@@ -128,7 +128,7 @@ const readNamed = async (file: { path: string; bytes: number; sha256: string }, 
 
 /** S3 switched off: what is missing is passed over. */
 const readInput = (file: { path: string; bytes: number; sha256: string }, workshop: Workshop): Promise<Buffer | undefined> => {
-  if (!workshop.without('S3 missing')) return readNamed(file, workshop);
+  if (!workshop.without('S3 missing') && !workshop.without('S3 replaced')) return readNamed(file, workshop);
   return workshop.storage.read(file.path).catch((error: unknown) => {
     if (error instanceof FileMissingError) return undefined;
     throw error;
