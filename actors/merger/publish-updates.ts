@@ -15,29 +15,39 @@ export const publishUpdates = (state: MergerState): Output[] => {
   const changes = state.view.changes.take();
   if (!state.leads) return [];
   state.isUpdating = true;
-  return [{
-    do: 'work',
-    what: 'publish changed rows',
-    beside: true,
-    run: async (env) => {
-      const published: Promise<number>[] = [];
-      for (const [service, minutes] of changes) {
-        const bodies = await bodiesOf(state, service, minutes, env);
-        bodies.forEach((body, i) => {
-          published.push(env.bus.publish(`view.updated.${encodeName(service)}`, body,
-            bodies.length === 1 ? {} : { headers: { [chunkHeader]: formatChunk(i, bodies.length) } }));
-        });
-        if (published.length >= unansweredMax) await Promise.all(published.splice(0));
-      }
-      await Promise.all(published);
-      return [{ do: 'note', name: 'updated', value: changes.size }];
+  return [
+    {
+      do: 'work',
+      what: 'publish changed rows',
+      beside: true,
+      run: async (env) => {
+        const published: Promise<number>[] = [];
+        for (const [service, minutes] of changes) {
+          const bodies = await bodiesOf(state, service, minutes, env);
+          bodies.forEach((body, i) => {
+            published.push(
+              env.bus.publish(
+                `view.updated.${encodeName(service)}`,
+                body,
+                bodies.length === 1 ? {} : { headers: { [chunkHeader]: formatChunk(i, bodies.length) } },
+              ),
+            );
+          });
+          if (published.length >= unansweredMax) await Promise.all(published.splice(0));
+        }
+        await Promise.all(published);
+        return [{ do: 'note', name: 'updated', value: changes.size }];
+      },
     },
-  }];
+  ];
 };
 
 /** Of a service whose batch file is not what was stored nothing is said, until another batch view is taken over. */
 const bodiesOf = async (
-  state: MergerState, service: string, minutes: readonly number[], { log }: Env,
+  state: MergerState,
+  service: string,
+  minutes: readonly number[],
+  { log }: Env,
 ): Promise<readonly string[]> => {
   const { unsaid } = state;
   try {

@@ -7,13 +7,17 @@ import { runActors } from '../../scripts/run-actors.js';
 import { readStatus } from '../../scripts/status/status.js';
 import { until } from '../until.js';
 import { bruteForce, compareRows } from './brute-force.js';
-import { type Reading, startSystem, type System } from './system.js';
+import { type Reading, type System, startSystem } from './system.js';
 
 t.setTimeout(240_000); // of a machine that has much else to do
 
 const readingOf = (i: number): Reading => ({
-  service: 'web', host: 'h', timestamp: Date.UTC(2026, 9, 31, 22) + ((i * 7_919) % 120) * 60_000 + (i % 60_000),
-  cpu: i % 101, ram: ((i * 12_345_678_901) % 100_000_000) / 1e6, disk: 50,
+  service: 'web',
+  host: 'h',
+  timestamp: Date.UTC(2026, 9, 31, 22) + ((i * 7_919) % 120) * 60_000 + (i % 60_000),
+  cpu: i % 101,
+  ram: ((i * 12_345_678_901) % 100_000_000) / 1e6,
+  disk: 50,
 });
 
 const openLoad = async (t: Test, { settings }: System) => {
@@ -35,7 +39,11 @@ const openLoad = async (t: Test, { settings }: System) => {
 };
 
 /** Everything was acknowledged, and all of it is in the answer once. */
-const isThere = async (t: Test, system: System, { source, readings }: Awaited<ReturnType<typeof openLoad>>): Promise<void> => {
+const isThere = async (
+  t: Test,
+  system: System,
+  { source, readings }: Awaited<ReturnType<typeof openLoad>>,
+): Promise<void> => {
   await source.drained();
   t.equal(source.counts.sealed, readings.length);
   t.equal(source.counts.givenUp, 0);
@@ -46,38 +54,54 @@ const isThere = async (t: Test, system: System, { source, readings }: Awaited<Re
   t.same(compareRows(rows, bruteForce(readings)), [], '0 rows differ');
 };
 
-const small = { partitions: '1', metricsBytesMax: '1MiB', segmentsBytesMax: '2MiB', purgeEvery: '200ms', segmentsKeep: '1s', snapshotEvery: '1s' };
+const small = {
+  partitions: '1',
+  metricsBytesMax: '1MiB',
+  segmentsBytesMax: '2MiB',
+  purgeEvery: '200ms',
+  segmentsKeep: '1s',
+  snapshotEvery: '1s',
+};
 
-t.test('METRICS full: it refuses what is new, its sources keep it, and everything arrives when there is room', async (t) => {
-  const system = await startSystem(t, small, []);
-  await system.ended;
-  const load = await openLoad(t, system);
-  load.publish(12_000);
-  await until(() => load.source.counts.turnedAway > 0 || undefined);
-  t.equal(load.source.counts.sealed, 0);
-  t.match((await readStatus(system.bus, system)).problems.join('; '), /METRICS is \d+ % full/);
-  const { first } = await system.bus.extent('METRICS');
-  t.equal(first, 1, 'and keeps what it has');
-  system.start(['buffer', 'uploader', 'windower', 'scheduler', 'mapper', 'reducer', 'merger']);
-  await isThere(t, system, load);
-});
+t.test(
+  'METRICS full: it refuses what is new, its sources keep it, and everything arrives when there is room',
+  async (t) => {
+    const system = await startSystem(t, small, []);
+    await system.ended;
+    const load = await openLoad(t, system);
+    load.publish(12_000);
+    await until(() => load.source.counts.turnedAway > 0 || undefined);
+    t.equal(load.source.counts.sealed, 0);
+    t.match((await readStatus(system.bus, system)).problems.join('; '), /METRICS is \d+ % full/);
+    const { first } = await system.bus.extent('METRICS');
+    t.equal(first, 1, 'and keeps what it has');
+    system.start(['buffer', 'uploader', 'windower', 'scheduler', 'mapper', 'reducer', 'merger']);
+    await isThere(t, system, load);
+  },
+);
 
-t.test('SEGMENTS full: the buffer waits, METRICS fills up and status says so, and all goes on by itself when there is room', async (t) => {
-  const system = await startSystem(t, small, ['buffer']);
-  const load = await openLoad(t, system);
-  load.publish(15_000);
-  await until(() => load.source.counts.turnedAway > 0 || undefined); // what SEGMENTS refuses stays in METRICS, until that is full too
-  const { sealed } = load.source.counts;
-  t.ok(sealed > 0 && sealed < load.readings.length, `${sealed} are sealed`);
-  t.match((await readStatus(system.bus, system)).problems.join('; '), /METRICS is \d+ % full/);
-  const full = (await system.bus.logs()).find(({ name }) => name === 'SEGMENTS-0');
-  t.ok(full !== undefined && full.bytes > full.bytesMax / 2, 'the next segment does not fit');
-  t.equal((await system.bus.extent('SEGMENTS-0')).first, 1, 'it keeps what it has');
-  const others = new AbortController(); // beside the buffer, which is not started again
-  const running = runActors(['uploader', 'windower', 'merger'], system.settings, { signal: others.signal, log: createLog(system.settings) });
-  t.teardown(async () => {
-    others.abort();
-    await running;
-  });
-  await isThere(t, system, load);
-});
+t.test(
+  'SEGMENTS full: the buffer waits, METRICS fills up and status says so, and all goes on by itself when there is room',
+  async (t) => {
+    const system = await startSystem(t, small, ['buffer']);
+    const load = await openLoad(t, system);
+    load.publish(15_000);
+    await until(() => load.source.counts.turnedAway > 0 || undefined); // what SEGMENTS refuses stays in METRICS, until that is full too
+    const { sealed } = load.source.counts;
+    t.ok(sealed > 0 && sealed < load.readings.length, `${sealed} are sealed`);
+    t.match((await readStatus(system.bus, system)).problems.join('; '), /METRICS is \d+ % full/);
+    const full = (await system.bus.logs()).find(({ name }) => name === 'SEGMENTS-0');
+    t.ok(full !== undefined && full.bytes > full.bytesMax / 2, 'the next segment does not fit');
+    t.equal((await system.bus.extent('SEGMENTS-0')).first, 1, 'it keeps what it has');
+    const others = new AbortController(); // beside the buffer, which is not started again
+    const running = runActors(['uploader', 'windower', 'merger'], system.settings, {
+      signal: others.signal,
+      log: createLog(system.settings),
+    });
+    t.teardown(async () => {
+      others.abort();
+      await running;
+    });
+    await isThere(t, system, load);
+  },
+);

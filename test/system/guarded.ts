@@ -9,7 +9,7 @@ import { type VerifyReport, verifySystem } from '../../scripts/verify/verify.js'
 import { readLog } from '../actors/segment-log.js';
 import { until } from '../until.js';
 import { bruteForce, compareRows } from './brute-force.js';
-import { publishAll, type Reading, startSystem, type System } from './system.js';
+import { publishAll, type Reading, type System, startSystem } from './system.js';
 
 /** Ties, two dates on both sides of a month's end, three services on two hosts; each round has minutes of its own and old ones. */
 export const readingsOf = (round: number, count: number): Reading[] =>
@@ -52,6 +52,14 @@ export const openGuarded = async (t: Test, flags: Readonly<Record<string, string
     await storage.close();
   });
 
+  /** Whoever waits hears it when the actors end. */
+  const whileRunning = <T>(waited: Promise<T>): Promise<T> =>
+    Promise.race([
+      waited,
+      system.ended.then(() => {
+        throw new TypeError('the actors were stopped');
+      }),
+    ]);
   const isStored = async (): Promise<true | undefined> => {
     for (let p = 0; p < settings.partitions; p++) {
       for (const subject of [`part.stored.${p}`, `raw.stored.${p}`]) {
@@ -65,9 +73,9 @@ export const openGuarded = async (t: Test, flags: Readonly<Record<string, string
   const publish = async (count: number): Promise<void> => {
     const more = readingsOf(++rounds, count);
     readings.push(...more);
-    const reached = await publishAll(system, more);
+    const reached = await whileRunning(publishAll(system, more));
     position = position.map((to, p) => Math.max(to, reached[p] as number));
-    await until(isStored);
+    await whileRunning(until(isStored));
   };
   const isRight = async (t: Test, what: string): Promise<void> => {
     const { rows } = await system.rows(position);
@@ -77,13 +85,18 @@ export const openGuarded = async (t: Test, flags: Readonly<Record<string, string
     (await readLog(bus, 'BATCH', 'view.proved')).map(({ body }) => readViewProved(body));
   const answersFrom = async (): Promise<string> => {
     const proved = (await proofs()).findLast(({ differences }) => differences === 0)?.batch;
-    return until(async () => {
-      const terms = await system.rows().then((answer) => answer.terms, (error: unknown) => {
-        if (!(error instanceof PromiseError)) throw error; // until a mended view is taken over
-        return undefined;
-      });
-      return terms?.batch === proved ? proved : undefined;
-    });
+    return whileRunning(
+      until(async () => {
+        const terms = await system.rows().then(
+          (answer) => answer.terms,
+          (error: unknown) => {
+            if (!(error instanceof PromiseError)) throw error; // until a mended view is taken over
+            return undefined;
+          },
+        );
+        return terms?.batch === proved ? proved : undefined;
+      }),
+    );
   };
   return {
     system,

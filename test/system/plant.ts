@@ -47,7 +47,9 @@ export const plantMessage = <T>({ bus }: System, fits: RegExp, alter: (body: T) 
   const prototype = Object.getPrototypeOf(bus) as Bus;
   const { publish } = prototype;
   prototype.publish = function (this: Bus, subject, body, options) {
-    const other = fits.test(subject) ? JSON.stringify(alter(JSON.parse(Buffer.from(body).toString('utf8')) as T)) : body;
+    const other = fits.test(subject)
+      ? JSON.stringify(alter(JSON.parse(Buffer.from(body).toString('utf8')) as T))
+      : body;
     return publish.call(this, subject, other, options);
   };
   return () => {
@@ -69,7 +71,12 @@ export type AlterRow = (localFile: string, alter: string) => Promise<void>;
 
 export const openAlterRow = async (t: Test, { data }: System): Promise<AlterRow> => {
   const storage = await openLocalStorage(data);
-  const duckdb = await openDuckdb({ memoryMiB: 128, threads: 1, tempFolder: storage.workFolder, allowedFolders: [data] });
+  const duckdb = await openDuckdb({
+    memoryMiB: 128,
+    threads: 1,
+    tempFolder: storage.workFolder,
+    allowedFolders: [data],
+  });
   t.teardown(async () => {
     duckdb.close();
     await storage.close();
@@ -79,7 +86,10 @@ export const openAlterRow = async (t: Test, { data }: System): Promise<AlterRow>
     const metadata = Object.fromEntries(
       (await sql.rows(parquetMetadata, files)).map(({ key, value }) => [String(key), String(value)]),
     );
-    await sql.run('CREATE OR REPLACE TEMP TABLE altered AS FROM read_parquet($files, hive_partitioning = false)', files);
+    await sql.run(
+      'CREATE OR REPLACE TEMP TABLE altered AS FROM read_parquet($files, hive_partitioning = false)',
+      files,
+    );
     await sql.run(`UPDATE altered SET ${alter} WHERE rowid = 0`);
     const other = path.join(storage.workFolder, 'altered.parquet');
     await sql.run(...copyToParquet('SELECT * FROM altered ORDER BY rowid', viewFormat, other, metadata));

@@ -17,13 +17,21 @@ import { partitionOf } from '../../protocol/name-code.js';
 import { verifySystem } from '../../scripts/verify/verify.js';
 import { until } from '../until.js';
 import { bruteForce, compareRows } from './brute-force.js';
-import { answered, type Reading, startSystem, type System } from './system.js';
+import { answered, type Reading, type System, startSystem } from './system.js';
 
 t.setTimeout(240_000); // of a machine that has much else to do
 
 const small = {
-  partitions: '2', partEvery: '300ms', batchEvery: '1s', recomputeEvery: '3s', purgeEvery: '200ms', segmentsKeep: '1s', snapshotEvery: '1s',
-  uploadEvery: '100ms', metricsBytesMax: '2MiB', segmentsBytesMax: '4MiB',
+  partitions: '2',
+  partEvery: '300ms',
+  batchEvery: '1s',
+  recomputeEvery: '3s',
+  purgeEvery: '200ms',
+  segmentsKeep: '1s',
+  snapshotEvery: '1s',
+  uploadEvery: '100ms',
+  metricsBytesMax: '2MiB',
+  segmentsBytesMax: '4MiB',
 };
 
 const KiB = 1024;
@@ -39,12 +47,18 @@ const makeSmaller = async ({ nats }: System): Promise<void> => {
 
 /** A host of the service whose source lands in this partition. */
 const hostIn = (partition: number): string =>
-  Array.from({ length: 100 }, (_, i) => `h${i}`).find((host) => partitionOf(`metrics.web.${host}`, 2) === partition) as string;
+  Array.from({ length: 100 }, (_, i) => `h${i}`).find(
+    (host) => partitionOf(`metrics.web.${host}`, 2) === partition,
+  ) as string;
 
 const hours = 3;
 const readingOf = (i: number, host: string): Reading => ({
-  service: 'web', host, timestamp: Date.UTC(2026, 9, 31, 22) + ((i * 7_919) % (hours * 60)) * 60_000 + (i % 60_000),
-  cpu: i % 101, ram: ((i * 12_345_678_901) % 100_000_000) / 1e6, disk: 50,
+  service: 'web',
+  host,
+  timestamp: Date.UTC(2026, 9, 31, 22) + ((i * 7_919) % (hours * 60)) * 60_000 + (i % 60_000),
+  cpu: i % 101,
+  ram: ((i * 12_345_678_901) % 100_000_000) / 1e6,
+  disk: 50,
 });
 
 /** Two sources, one of which has nothing more to say after its first moments until the load ends. */
@@ -93,7 +107,7 @@ const measure = async (bus: Bus, data: string): Promise<Record<string, number>> 
   await count('parts', 'views/realtime', /parquet$/);
   await count('batch files', 'views/batch', /parquet$/);
   await count('manifests', 'views/batch', /\d\.json$/);
-  await count('mappers\' files', 'minutes', /\./);
+  await count("mappers' files", 'minutes', /\./);
   await count('snapshots', 'state/buffer', /json$/);
   await count('work files', 'work', /\./);
   return found;
@@ -121,7 +135,11 @@ const watch = async (bus: Bus, data: string) => {
   return { most, least };
 };
 
-const isBounded = (t: Test, first: Awaited<ReturnType<typeof watch>>, second: Awaited<ReturnType<typeof watch>>): void => {
+const isBounded = (
+  t: Test,
+  first: Awaited<ReturnType<typeof watch>>,
+  second: Awaited<ReturnType<typeof watch>>,
+): void => {
   for (const [name, most] of Object.entries(second.most)) {
     const [before, least] = [first.most[name] ?? 0, second.least[name] ?? 0];
     t.comment(`${name}: at most ${before}, then from ${least} to ${most}`);
@@ -154,7 +172,9 @@ t.test('every stream and folder stays bounded under load, and nothing that someb
   system.start(['buffer', 'uploader', 'windower', 'scheduler', 'mapper', 'reducer', 'merger']);
   const again = await openBus({ ...system.settings, nats: system.nats.url }, 'test again');
   t.teardown(() => again.close());
-  const { rows } = await answered(() => queryExact(again, { from: 0, to: Date.UTC(2100, 0), after: terms.position, waitMs: 30_000 }));
+  const { rows } = await answered(() =>
+    queryExact(again, { from: 0, to: Date.UTC(2100, 0), after: terms.position, waitMs: 30_000 }),
+  );
   t.same(compareRows(rows, bruteForce(load.readings)), [], 'after a restart of everything 0 rows differ');
   const storage = await openLocalStorage(data);
   const sql = await openDuckdb({ memoryMiB: 128, threads: 1, tempFolder: storage.workFolder, allowedFolders: [data] });
