@@ -58,6 +58,9 @@ const powerCut = (simulation: Simulation): void => {
     if (goesOn && slot.role === 'buffer') continue;
     landSome(simulation, life.connection.lose('power cut'));
   }
+  // What was on its way ends with the server: no publish and no purge outlives it.
+  const files = simulation.late.filter(({ what }) => !/^(publish|purge|tell|last|at|read [A-Z]|extent)/.test(what));
+  simulation.late.splice(0, simulation.late.length, ...files);
   for (const log of server.logs.values()) {
     if (!log.isAsync) continue;
     for (const { body, subject } of log.loseTail(random.between(0, 7))) {

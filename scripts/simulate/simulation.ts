@@ -150,7 +150,7 @@ export class Simulation {
     });
     if (random.next() < 0.15) {
       const subject = 'metrics.service-d.gappy';
-      this.sources.push(new Source(world, subject, partitionOf(subject, partitions), 'gappy', 90, 1_000, true));
+      this.sources.push(new Source(world, subject, partitionOf(subject, partitions), 'gappy', 90, 20, true));
     }
     for (let i = 0; i < 2; i++) this.plain.push(new PlainSource(world, `metrics.service-c.plain-${i}`, random.between(0, 25)));
   }

@@ -36,7 +36,8 @@ t.test('a seed gives the same run again, to the step', { timeout: 120_000 }, asy
   t.equal(await trace(), await trace());
 });
 
-/** Seeds that are known to find the rule missing, and what they find. */
+/** A seed that found the rule missing, and what it found. Any change of an actor moves that to another seed nearby. */
+const nearbyMax = 60;
 const found: Partial<Record<Rule, readonly [seed: number, kind: RegExp]>> = {
   F1: [2, /gap or overlap/],
   F2: [2, /hole or overlap/],
@@ -62,11 +63,17 @@ const found: Partial<Record<Rule, readonly [seed: number, kind: RegExp]>> = {
   'W2 late file': [1, /part file missing/],
   'W2 orphan': [1, /part file missing/],
   W3: [1, /history/],
+  S2: [2, /batch/],
+  S4: [1, /batch file missing/],
+  'M1 poll': [1, /view goes back/],
 };
 
 for (const [rule, [seed, kind]] of Object.entries(found)) {
   t.test(`${rule.split(' ')[0]}: switched off it is found (${rule})`, { timeout: 120_000 }, async (t) => {
-    const { failure } = await runSeed({ seed, without: rule as Rule });
-    t.match(failure?.kind, kind);
+    let kindFound: string | undefined;
+    for (let next = seed; next < seed + nearbyMax && !kind.test(kindFound ?? ''); next++) {
+      kindFound = (await runSeed({ seed: next, without: rule as Rule })).failure?.kind;
+    }
+    t.match(kindFound, kind);
   });
 }
