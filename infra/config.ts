@@ -286,3 +286,9 @@ export const formatBytes = (count: number): string => {
 
 /** Whether npm started this process as a script: then it ends when npm does, by whatever signal. */
 export const isNpmScript = (): boolean => process.env.npm_lifecycle_event !== undefined;
+
+/** TIDEMARK_CRASH_AT=NAME or NAME:COUNT, for tests alone: where this process kills itself. No setting, so no flag. */
+export const crashAt = (): { readonly name: string; readonly count: number } | undefined => {
+  const [name = '', count = '1'] = (process.env.TIDEMARK_CRASH_AT ?? '').split(':');
+  return name === '' ? undefined : { name, count: Number(count) };
+};

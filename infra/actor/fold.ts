@@ -13,6 +13,7 @@
 import { asyncScheduler, type Observable, type SchedulerLike, Subject } from 'rxjs';
 import type { ActorName, MessageName } from '../../protocol/catalogue.js';
 import type { LogMessage, LogOptions, LogReader, PlainMessage } from '../bus/bus.js';
+import { crashPoint } from '../crash-point.js';
 import { FencedError, HistoryError, messageOf, RetryableError } from '../errors.js';
 import type { Env } from './env.js';
 import type { Output, Step } from './output.js';
@@ -218,7 +219,9 @@ class Life<State> {
           this.notes.push({ name: output.name, value: output.value });
           break;
         case 'publish':
+          crashPoint(`${this.fold.name}.${output.message}.before`);
           await this.publish(output);
+          crashPoint(`${this.fold.name}.${output.message}.after`);
           break;
         case 'reopen':
           await this.reopen(output.log);
@@ -231,7 +234,9 @@ class Life<State> {
             ).finally(this.arrived);
             break;
           }
+          crashPoint(`${this.fold.name}.${output.what}.before`);
           const more = await output.run(this.env);
+          crashPoint(`${this.fold.name}.${output.what}.after`);
           if (more) await this.perform(more);
           break;
         }
@@ -262,10 +267,14 @@ class Life<State> {
     await this.settle();
     if (this.control.lost.aborted) throw new FencedError(`${this.fold.name}: the lease is gone`);
     const expectedLast = this.fences.get(output.fence) ?? 0;
+    const since = performance.now();
     const sequence = await this.env.bus.publish(output.subject, output.body, {
       ...options, expectedLast, ...(output.fence === output.subject ? {} : { expectedFilter: output.fence }),
     });
     this.fences.set(output.fence, sequence);
+    // So late an answer may mean that this process was stopped meanwhile, and the answer is read before the timers that see
+    // a lease expire: let them run, or an old acknowledgement would be told after a successor's newer one.
+    if (performance.now() - since > this.env.settings.leaseTtlMs / 2) await new Promise((resolve) => setTimeout(resolve, 1));
   }
 
   private async settle(): Promise<void> {

@@ -5,6 +5,7 @@
 import type { MessageName } from '../../protocol/catalogue.js';
 import type { ActorName } from '../../protocol/catalogue.js';
 import type { Bus, Task } from '../bus/bus.js';
+import { crashPoint } from '../crash-point.js';
 import { FileMissingError, messageOf, PromiseError, RetryableError } from '../errors.js';
 import type { Env } from './env.js';
 import { aborted, baseStatus, newInstance, type RunningActor, type WorldOfActors } from './host.js';
@@ -68,8 +69,11 @@ export const hostWorker = <T extends { batch: string; task: number }>(
     const still = setInterval(() => task.working(), stillWorkingMs);
     state = 'working';
     try {
+      crashPoint(`${worker.name}.${worker.takes}.before`);
       const done = await worker.work(assigned, env);
+      crashPoint(`${worker.name}.${worker.produces}.before`);
       await env.bus.publish(worker.produces, JSON.stringify(done), { id: `${worker.produces}-${batch}-${number}` });
+      crashPoint(`${worker.name}.${worker.produces}.after`);
       await task.done();
       counts.done += 1;
       log.info({ batch, task: number }, worker.produces);

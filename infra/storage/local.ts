@@ -21,6 +21,7 @@ import {
   unlink,
 } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
+import { crashPoint } from '../crash-point.js';
 import {
   FileExistsError,
   FileMissingError,
@@ -101,6 +102,7 @@ export class LocalStorage implements Storage {
       await this.#makeFolder(folder);
       try {
         await link(file, target);
+        crashPoint('storage.named');
         break;
       } catch (error) {
         if (codeOf(error) === 'EEXIST') {
@@ -137,6 +139,7 @@ export class LocalStorage implements Storage {
       handle ??= await open(target, constants.O_WRONLY | constants.O_APPEND);
       await this.#expectLength(target, lengthBefore);
       await handle.appendFile(bytes);
+      crashPoint('storage.append.written');
       await handle.datasync();
       await this.#expectLength(target, lengthBefore + bytes.length);
       const gone = remember(this.#held, target, handle, heldOpenMax);
