@@ -25,15 +25,15 @@ export const publishUpdates = (state: MergerState): Output[] => {
         for (const [service, minutes] of changes) {
           const bodies = await bodiesOf(state, service, minutes, env);
           bodies.forEach((body, i) => {
-          const publishing = env.bus.publish(
-            `view.updated.${encodeName(service)}`,
-            body,
-            bodies.length === 1 ? {} : { headers: { [chunkHeader]: formatChunk(i, bodies.length) } },
-          );
-          publishing.catch(() => undefined); // it is looked at below, maybe only when the next service's files were read
-          published.push(publishing);
-        });
-        if (published.length >= unansweredMax) await Promise.all(published.splice(0));
+            const publishing = env.bus.publish(
+              `view.updated.${encodeName(service)}`,
+              body,
+              bodies.length === 1 ? {} : { headers: { [chunkHeader]: formatChunk(i, bodies.length) } },
+            );
+            publishing.catch(() => undefined); // it is looked at below, maybe only when the next service's files were read
+            published.push(publishing);
+          });
+          if (published.length >= unansweredMax) await Promise.all(published.splice(0));
         }
         await Promise.all(published);
         return [{ do: 'note', name: 'updated', value: changes.size }];
