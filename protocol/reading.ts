@@ -140,6 +140,7 @@ const refusal = (reason: string, service: string, identity: { agent: string; n: 
 
 const percentFault = (name: string, value: unknown): string | undefined => {
   if (typeof value !== 'number') return `${name} ${value === undefined ? 'missing' : 'not a number'}`;
+  if (!Number.isFinite(value)) return 'not JSON'; // 1e999: no number that anybody could have meant
   if (value < 0) return `${name} below 0`;
   return value > percentMax ? `${name} above 10000` : undefined;
 };
@@ -150,11 +151,13 @@ const percentUsed = (name: string, value: unknown): number | string => {
   const { Total: total, Free: free } = value;
   if (typeof total !== 'number') return `${name}.Total ${total === undefined ? 'missing' : 'not a number'}`;
   if (typeof free !== 'number') return `${name}.Free ${free === undefined ? 'missing' : 'not a number'}`;
-  if (total <= 0 || total === Infinity) return `${name}.Total not above 0`;
+  if (!Number.isFinite(total) || !Number.isFinite(free)) return 'not JSON';
+  if (total <= 0) return `${name}.Total not above 0`;
   return free >= 0 && free <= total ? (100 * (total - free)) / total : `${name}.Free not within 0 and Total`;
 };
 
 const timeFault = (at: number | undefined, given: unknown, received: number): string | undefined => {
+  if (typeof given === 'number' && !Number.isFinite(given)) return 'not JSON';
   if (at === undefined) return given === undefined ? 'timestamp missing' : 'timestamp not a time';
   if (at < earliestAt) return 'time before 2000';
   return at > received + aheadMsMax ? 'time more than a day ahead' : undefined;

@@ -178,6 +178,8 @@ const withBytes = (line: string, random: Random): Buffer => {
 };
 
 const notJson: readonly Break[] = [
+  anyNumber('1e999'),
+  anyNumber('-1e999'),
   anyNumber('NaN'),
   anyNumber('Infinity'),
   anyNumber('+5'),
@@ -240,7 +242,6 @@ const faults: readonly Break[] = [
     '"2026-01-01T00:00:00 Z"',
     '"2026-01-01"',
     '[1]',
-    '1e999',
     '"2026-13-01T00:00:00Z"',
     '"2026-01-01T00:00:00Z "',
     '"20260101T000000Z"',
@@ -255,8 +256,8 @@ const faults: readonly Break[] = [
   field('timestamp', '"9999-12-31T23:59:59Z"', 'time more than a day ahead'),
   anyValue(undefined, 'missing'),
   ...['"12.5"', 'null', 'true', 'false', '[]', '{}', '""'].map((text) => anyValue(text, 'not a number')),
-  ...['-1', '-0.000001', '-1e999', '-1e-300'].map((text) => anyValue(text, 'below 0')),
-  ...['10000.000001', '10001', '1e999', '1e5'].map((text) => anyValue(text, 'above 10000')),
+  ...['-1', '-0.000001', '-1e-300'].map((text) => anyValue(text, 'below 0')),
+  ...['10000.000001', '10001', '1e5'].map((text) => anyValue(text, 'above 10000')),
 ];
 
 const hostFaults: readonly Break[] = [

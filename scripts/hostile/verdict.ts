@@ -103,6 +103,7 @@ const asIdentity = (agent: unknown, n: unknown): Identity | undefined =>
 const percentFault = (name: string, value: unknown): string | undefined => {
   if (value === undefined) return `${name} missing`;
   if (typeof value !== 'number') return `${name} not a number`;
+  if (value === Number.POSITIVE_INFINITY || value === Number.NEGATIVE_INFINITY) return 'not JSON';
   if (value < 0) return `${name} below 0`;
   return value > 10_000 ? `${name} above 10000` : undefined;
 };
@@ -119,7 +120,8 @@ const usedOf = (name: string, value: unknown): number | string => {
     if (typeof value[field] !== 'number') return `${name}.${field} not a number`;
   }
   const [total, free] = [value.Total as number, value.Free as number];
-  if (!(total > 0 && Number.isFinite(total))) return `${name}.Total not above 0`;
+  if (!Number.isFinite(total) || !Number.isFinite(free)) return 'not JSON';
+  if (total <= 0) return `${name}.Total not above 0`;
   return free < 0 || free > total ? `${name}.Free not within 0 and Total` : (100 * (total - free)) / total;
 };
 
@@ -179,6 +181,7 @@ export const verdictOf = (line: Uint8Array, { subject, header, received }: LineO
   }
   const given = own(isOriginal ? 'Timestamp' : 'timestamp');
   const at = timeOf(given);
+  if (given === Number.POSITIVE_INFINITY || given === Number.NEGATIVE_INFINITY) return no('not JSON');
   if (at === undefined) return no(given === undefined ? 'timestamp missing' : 'timestamp not a time');
   if (at < since) return no('time before 2000');
   if (at > received + dayMs) return no('time more than a day ahead');

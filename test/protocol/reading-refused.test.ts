@@ -43,7 +43,7 @@ t.test('what is refused, and why', (t) => {
     [{ ...good, timestamp: 'soon' }, 'timestamp not a time'],
     [{ ...good, timestamp: '1790000000' }, 'timestamp not a time'],
     [{ ...good, timestamp: '2026-02-30T00:00Z' }, 'timestamp not a time'],
-    [line.replace('"2026-11-23T10:14:00.5Z"', '1e999'), 'timestamp not a time'],
+    [line.replace('"2026-11-23T10:14:00.5Z"', '1e999'), 'not JSON'],
     [{ ...good, timestamp: '1999-12-31T23:59:59.999Z' }, 'time before 2000'],
     [{ ...good, timestamp: -1 }, 'time before 2000'],
     [{ ...good, timestamp: 0 }, 'time before 2000'],
@@ -58,8 +58,8 @@ t.test('what is refused, and why', (t) => {
     [{ ...good, cpu: -1e-9 }, 'cpu below 0'],
     [{ ...good, ram: -1 }, 'ram below 0'],
     [{ ...good, disk: 10_000.000001 }, 'disk above 10000'],
-    [line.replace('12.5', '1e999'), 'cpu above 10000'],
-    [line.replace('12.5', '-1e999'), 'cpu below 0'],
+    [line.replace('12.5', '1e999'), 'not JSON'],
+    [line.replace('12.5', '-1e999'), 'not JSON'],
   ] as const)
     t.equal(reasonOf(refused), reason, typeof refused === 'string' ? refused : JSON.stringify(refused));
   t.equal(reasonOf({ ...good, service: 'db' }, hostOf('web', 'h1')), "service is not the subject's");
@@ -137,7 +137,7 @@ t.test("the original's shape", (t) => {
     [{ Disk: { Total: 1, Free: -1 } }, 'Disk.Free not within 0 and Total'],
   ] as const)
     t.equal(reasonOf({ ...original, ...change }), reason, JSON.stringify(change));
-  t.equal(reasonOf(JSON.stringify(original).replace('512', '1e999')), 'Disk.Total not above 0');
+  t.equal(reasonOf(JSON.stringify(original).replace('512', '1e999')), 'not JSON');
   t.end();
 });
 
