@@ -8,7 +8,8 @@ import { samePosition } from '../../protocol/range.js';
 import { seedChance } from './chance.js';
 import type { Act } from './connection.js';
 import { Violation } from './oracle.js';
-import { partitions, Simulation, type SimulationOptions } from './simulation.js';
+import { partitions } from './settings.js';
+import { Simulation, type SimulationOptions } from './simulation.js';
 
 export interface Outcome {
   readonly seed: number;

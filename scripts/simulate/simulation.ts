@@ -12,7 +12,7 @@ import { uploader } from '../../actors/uploader.js';
 import { windower } from '../../actors/windower.js';
 import type { Env } from '../../infra/actor/env.js';
 import type { FoldDefinition } from '../../infra/actor/fold.js';
-import { loadSettings, type Settings } from '../../infra/config.js';
+import type { Settings } from '../../infra/config.js';
 import { messageOf, RetryableError } from '../../infra/errors.js';
 import { createLog } from '../../infra/log.js';
 import type { Sql } from '../../infra/sql/sql.js';
@@ -28,11 +28,11 @@ import { matches } from './log.js';
 import { Oracle, Violation } from './oracle.js';
 import { bend, type Rule } from './rules.js';
 import { SimulatedServer } from './server.js';
+import { makeSettings, partitions } from './settings.js';
 import { PlainSource, type Published, Source } from './sources.js';
 import { TaskQueue, Worker } from './tasks.js';
 import { sweepWrongly } from './wrong-sweeps.js';
 
-export const partitions = 2;
 /** Near the end of a month: records of several days and months come together. */
 const startAt = Date.UTC(2026, 0, 31, 23, 59, 0);
 const leaseMs = 1_500;
@@ -52,22 +52,6 @@ export interface SimulationOptions {
   readonly without?: Rule | undefined;
   readonly say?: ((line: string) => void) | undefined;
 }
-
-const makeSettings = (random: Random): Settings => ({
-  ...loadSettings({}, { env: {}, cwd: '/' }).settings,
-  partitions,
-  bufferCapacity: random.pick([2, 5, 50]),
-  sealAfterMs: 100,
-  snapshotEveryMs: random.pick([700, 3_000]),
-  snapshotRecords: random.pick([5, 250_000]),
-  uploadEveryMs: random.pick([150, 600]),
-  updateEveryMs: random.pick([50, 250]),
-  purgeEveryMs: random.pick([300, 900]),
-  segmentsKeepMs: random.pick([0, 800]),
-  partEveryMs: random.pick([700, 1_500]),
-  batchEveryMs: random.pick([2_000, 5_000]),
-  recomputeEveryMs: random.pick([7_000, 86_400_000]),
-});
 
 export class Simulation {
   readonly random: Random;

@@ -7,6 +7,8 @@ import t from 'tap';
 import type { Rule } from '../../scripts/simulate/rules.js';
 import { runSeed } from '../../scripts/simulate/run.js';
 
+t.setTimeout(240_000);
+
 const seedsMax = 200;
 /** On a busy machine it is fewer seeds: the same ones, in the same order. */
 const enoughMs = 15_000;
