@@ -25,6 +25,13 @@ export interface Membership {
   leave(): Promise<void>;
 }
 
-/** How many of `shares` the member at `index` of `members` gets: even, the first ones one more. */
-export const fairShare = (shares: number, members: number, index: number): number =>
-  Math.floor(shares / members) + (index < shares % members ? 1 : 0);
+/**
+ * How many shares a member should hold, given how many the members hold now: even, and without moving any for its own sake. Who
+ * leads goes on leading when another joins; a share moves only to who has fewer than everybody is due.
+ */
+export const dueShares = (shares: number, holdings: readonly number[], own: number): number => {
+  const least = Math.floor(shares / holdings.length);
+  const most = Math.ceil(shares / holdings.length);
+  const isSomebodyShort = holdings.some((held) => held < least);
+  return isSomebodyShort && own >= least ? Math.max(least, Math.min(own - 1, most)) : most;
+};

@@ -6,7 +6,7 @@ import type { Logger } from 'pino';
 import { asyncScheduler, exhaustMap, type SchedulerLike, type Subscription, tap, timer } from 'rxjs';
 import type { Bucket, Bus } from '../bus/bus.js';
 import { messageOf } from '../errors.js';
-import { type Coordinator, fairShare, type Membership, type MembershipCalls } from './coordinator.js';
+import { type Coordinator, dueShares, type Membership, type MembershipCalls } from './coordinator.js';
 
 export interface LeaseTimes {
   /** How long a lease lives without renewal. */
@@ -136,10 +136,12 @@ class NatsMembership implements Membership {
   /** Takes what is free, up to its fair share, and says what another should have. */
   async look(bucket: Bucket, values: Values): Promise<void> {
     const prefix = `${this.role}.member.`;
-    const members = [...values.keys()].filter((key) => key.startsWith(prefix)).sort();
-    const index = members.indexOf(this.memberKey);
-    if (index < 0) return; // not seen yet: the next turn decides
-    const fair = fairShare(this.shares, members.length, index);
+    const members = [...values.keys()].filter((key) => key.startsWith(prefix)).map((key) => key.slice(prefix.length));
+    if (!members.includes(this.instance)) return; // not seen yet: the next turn decides
+    const owners = Array.from({ length: this.shares }, (_, share) => values.get(this.leaseKey(share)))
+      .map((lease) => lease && Buffer.from(lease.value).toString());
+    const holdings = members.map((member) => owners.filter((owner) => owner === member).length);
+    const fair = dueShares(this.shares, holdings, this.held.size);
     for (let share = 0; share < this.shares && this.held.size < fair && !this.left; share++) {
       if (this.held.has(share) || values.has(this.leaseKey(share))) continue;
       const startedAt = performance.now();

@@ -3,21 +3,30 @@ import t, { type Test } from 'tap';
 import type { Bus } from '../../../infra/bus/bus.js';
 import { openBus } from '../../../infra/bus/nats.js';
 import { natsCoordinator } from '../../../infra/coordination/nats-kv.js';
-import { fairShare } from '../../../infra/coordination/coordinator.js';
+import { dueShares } from '../../../infra/coordination/coordinator.js';
 import { OutOfReachError } from '../../../infra/errors.js';
 import { startNats } from '../../servers.js';
 import { coordinatorContract } from './coordinator.contract.js';
 
 const nats = await startNats(t);
 
-t.test('fair shares add up to all, and differ by one at most', async (t) => {
-  for (let shares = 1; shares < 12; shares++) {
-    for (let members = 1; members < 12; members++) {
-      const each = Array.from({ length: members }, (_, i) => fairShare(shares, members, i));
-      t.equal(each.reduce((sum, share) => sum + share, 0), shares);
-      t.ok(Math.max(...each) - Math.min(...each) <= 1);
+t.test('due shares: whoever follows them ends even, and nobody moves a share for its own sake', async (t) => {
+  for (let shares = 1; shares < 10; shares++) {
+    for (let members = 1; members < 8; members++) {
+      const holdings = new Array<number>(members).fill(0);
+      holdings[0] = shares; // it was alone before
+      for (let turn = 0; turn < 40; turn++) {
+        const i = turn % members;
+        const due = dueShares(shares, holdings, holdings[i] as number);
+        const free = shares - holdings.reduce((sum, held) => sum + held, 0);
+        holdings[i] = Math.min(due, (holdings[i] as number) + free);
+      }
+      t.equal(holdings.reduce((sum, held) => sum + held, 0), shares, `${shares} among ${members}: ${holdings}`);
+      t.ok(Math.max(...holdings) - Math.min(...holdings) <= 1, `${shares} among ${members}: ${holdings}`);
     }
   }
+  t.equal(dueShares(1, [1, 0], 1), 1, 'who leads goes on leading when another joins');
+  t.equal(dueShares(1, [1, 0], 0), 1, 'a free lead would be taken');
 });
 
 const open = async (t: Test) => {
