@@ -35,7 +35,16 @@ import { isAgent, isEmptyLine, isReadingNumber, isRefusal, readLine, splitLines 
 import { chainHeader, encodeSegment, nextChain } from '../protocol/segment.js';
 import { beginBuffer, purgeMetrics, purgeSegments, storeTable } from './buffer/begin.js';
 import {
-  addReading, hasContent, headOf, isFull, noteTaken, openSegment, type OpenSegment, type Place, recordsIn, refusedToldMax,
+  addReading,
+  hasContent,
+  headOf,
+  isFull,
+  noteTaken,
+  type OpenSegment,
+  openSegment,
+  type Place,
+  recordsIn,
+  refusedToldMax,
 } from './buffer/open-segment.js';
 import { entryOf, lookUp, passedOnRangesMax, type SourceEntry, type SourceTable, take, takeMissingChanges } from './buffer/source-table.js';
 import { beginningTicks, bufferTicks } from './buffer/ticks.js';
@@ -67,9 +76,15 @@ export interface BufferState {
   counts: { records: number; segments: number; refused: number; copies: number; notTaken: number; startedAgain: number };
 }
 
-interface Identity { readonly agent: string; readonly n: number }
+interface Identity {
+  readonly agent: string;
+  readonly n: number;
+}
 
-interface Subject { readonly subject: string; readonly parsed: ParsedSubject | undefined }
+interface Subject {
+  readonly subject: string;
+  readonly parsed: ParsedSubject | undefined;
+}
 
 interface PublishedMessage extends Subject {
   readonly header: Identity | undefined;
@@ -125,7 +140,8 @@ const addMessage = (state: BufferState, published: PublishedMessage, outputs: Ou
   const done = state.skip?.sequence === sequence ? state.skip.lines : 0;
   state.skip = undefined;
   if (isFull(state.open)) outputs.push(...seal(state)); // a message without lines adds to the head too
-  if (published.header && published.oldest !== undefined) close(state, entryOf(state.table, published.subject, published.header.agent, received), published.oldest);
+  if (published.header && published.oldest !== undefined)
+    close(state, entryOf(state.table, published.subject, published.header.agent, received), published.oldest);
   for (let i = done; i < lines.length; i++) {
     const line = lines[i] as Uint8Array;
     if (isFull(state.open)) {
@@ -152,7 +168,8 @@ const addLine = (state: BufferState, published: PublishedMessage, line: Uint8Arr
   const n = header && isReadingNumber(header.n + index) ? header.n + index : undefined;
   if (header && n !== undefined) {
     const known = entryOf(state.table, subject, header.agent, message.received);
-    if (isEmptyLine(line)) { // B8
+    if (isEmptyLine(line)) {
+      // B8
       if (n === 1) noteFirst(state, known, line);
       takeWithoutRecord(state, known, n);
       return;
@@ -161,7 +178,9 @@ const addLine = (state: BufferState, published: PublishedMessage, line: Uint8Arr
     return;
   }
   const read = readLine(line, {
-    subject: parsed, received: message.received, ...(header && n !== undefined ? { agent: header.agent, n } : {}),
+    subject: parsed,
+    received: message.received,
+    ...(header && n !== undefined ? { agent: header.agent, n } : {}),
   });
   const entry = read.agent !== undefined ? entryOf(state.table, subject, read.agent, message.received) : undefined;
   if (entry && !header && published.oldest !== undefined) close(state, entry, published.oldest); // else it is the headers' agent's
@@ -169,12 +188,19 @@ const addLine = (state: BufferState, published: PublishedMessage, line: Uint8Arr
     if (read.n === 1) noteFirst(state, entry, line);
     const isPassedOn = header !== undefined && n !== undefined && (read.agent !== header.agent || read.n !== n);
     const found = lookUp(entry, read.n as number, isPassedOn ? passedOnRangesMax : undefined);
-    if (found === 'full') { state.counts.notTaken += 1; return; } // B6: it comes again
+    if (found === 'full') {
+      state.counts.notTaken += 1;
+      return;
+    } // B6: it comes again
     if (isPassedOn) {
       // The line's own identity goes before the headers'. Theirs is done with it, or whoever passes it on waits for ever.
       takeWithoutRecord(state, entryOf(state.table, subject, header.agent, message.received), n);
     }
-    if (found === 'copy') { state.copied.add(entry); state.counts.copies += 1; return; }
+    if (found === 'copy') {
+      state.copied.add(entry);
+      state.counts.copies += 1;
+      return;
+    }
     take(state.table, entry, read.n as number, (read.n as number) + 1);
   }
   if (isRefusal(read)) {
@@ -211,7 +237,9 @@ const warn = (state: BufferState, entry: SourceEntry): Output => {
   return {
     do: 'work',
     what: 'warn of a source that starts again',
-    run: async ({ log }) => { log.warn({ partition, subject, agent, to }, 'source starts again at n = 1 under the same agent: not counted up to where it was'); },
+    run: async ({ log }) => {
+      log.warn({ partition, subject, agent, to }, 'source starts again at n = 1 under the same agent: not counted up to where it was');
+    },
   };
 };
 
@@ -280,8 +308,9 @@ const acknowledge = (state: BufferState, entry: SourceEntry, refused: { n: numbe
 };
 
 const isMoved = (state: BufferState): boolean =>
-  state.place.sequence !== state.sealedPlace.sequence || state.place.lines !== state.sealedPlace.lines
-  || state.place.received !== state.sealedPlace.received; // a log that lost its tail gave the number again
+  state.place.sequence !== state.sealedPlace.sequence ||
+  state.place.lines !== state.sealedPlace.lines ||
+  state.place.received !== state.sealedPlace.received; // a log that lost its tail gave the number again
 
 /** The newest sequence of SEGMENTS that was there `keepMs` ago, as far as this life remembers; 0: none. */
 const oldEnough = (state: BufferState, now: number, keepMs: number): number => {
@@ -292,7 +321,8 @@ const oldEnough = (state: BufferState, now: number, keepMs: number): number => {
 };
 
 const purges = (state: BufferState, now: number, keepMs: number): Output[] => [
-  purgeMetrics(state.partition, state.sealedPlace), purgeSegments(state.partition, oldEnough(state, now, keepMs)),
+  purgeMetrics(state.partition, state.sealedPlace),
+  purgeSegments(state.partition, oldEnough(state, now, keepMs)),
 ];
 
 const tick = (state: BufferState, name: string, now: number, keepMs: number): Step<BufferState> => {
@@ -302,7 +332,10 @@ const tick = (state: BufferState, name: string, now: number, keepMs: number): St
     case 'position':
       return [state, recordsIn(state.open) === 0 ? sealHeld(state) : []]; // B9
     case 'snapshot':
-      return [state, state.segmentSequence > state.snapshotSequence || hasContent(state.open) ? [...sealHeld(state), ...snapshot(state)] : []];
+      return [
+        state,
+        state.segmentSequence > state.snapshotSequence || hasContent(state.open) ? [...sealHeld(state), ...snapshot(state)] : [],
+      ];
     case 'purge':
       return [state, purges(state, now, keepMs)];
     default:
@@ -341,8 +374,11 @@ export const buffer: FoldDefinition<BufferState> = {
   produces: ['segment.sealed', 'reading.rejected', 'reading.sealed', 'table.stored'],
   begin: beginBuffer,
   step: (state, input, env) => step(state, input, env.settings),
-  ticks: (states, env, scheduler) => concat(beginningTicks, bufferTicks(
-    states.pipe(map((state) => (recordsIn(state.open) > 0 ? state.opening : undefined))), env.settings, scheduler)),
+  ticks: (states, env, scheduler) =>
+    concat(
+      beginningTicks,
+      bufferTicks(states.pipe(map((state) => (recordsIn(state.open) > 0 ? state.opening : undefined))), env.settings, scheduler),
+    ),
   messagesPerStepMax: 2_000,
   place: (state) => state.open.from,
   counts: (state) => ({ ...state.counts, metricsSequence: state.sealedPlace.sequence, sources: state.table.entries.size }),

@@ -42,12 +42,12 @@ export const mapRange = async (task: RangeAssigned, { storage, sql }: MapperEnvi
       const rows = Number(counted?.rows);
       const records = promised(task.inputs);
       await session.run(
-        ...copyToParquet(
-          `SELECT ${rowColumns.join(', ')} FROM mapped ORDER BY service, minute`,
-          outputFormat,
-          `${workFile}.parquet`,
-          { batch: task.batch, task: String(task.task), records: String(records), rows: String(rows) },
-        ),
+        ...copyToParquet(`SELECT ${rowColumns.join(', ')} FROM mapped ORDER BY service, minute`, outputFormat, `${workFile}.parquet`, {
+          batch: task.batch,
+          task: String(task.task),
+          records: String(records),
+          rows: String(rows),
+        }),
       );
       const { existed, ...file } = await storage.adopt(`${workFile}.parquet`, task.output);
       if (existed) return await reportThere(task, storage, sql); // X3
@@ -70,12 +70,7 @@ interface Scanned {
 }
 
 /** In place, or, of a file that is needed less than half, a copy of what is needed (bounded: streamed). */
-const localFiles = async (
-  task: RangeAssigned,
-  storage: Storage,
-  workFile: string,
-  copies: string[],
-): Promise<Scanned[]> => {
+const localFiles = async (task: RangeAssigned, storage: Storage, workFile: string, copies: string[]): Promise<Scanned[]> => {
   const scanned: Scanned[] = [];
   for (const [path, inputs] of groupBy(task.inputs, (input) => input.path)) {
     const needed = inputs.reduce((sum, { fromByte, toByte }) => sum + toByte - fromByte, 0);
@@ -129,8 +124,7 @@ const mapRecords = async (sql: Sql, scanned: readonly Scanned[]): Promise<void> 
   );
   const [found] = await sql.rows(`SELECT sum(messages) AS records, sum(readable) AS readable,
     count(*) FILTER (service IS NULL) AS nameless FROM mapped`);
-  const distinct =
-    span <= bitmapBitsMax ? `bit_count(bitstring_agg(place, 0, ${Math.max(0, span - 1)}))` : 'count(DISTINCT place)';
+  const distinct = span <= bitmapBitsMax ? `bit_count(bitstring_agg(place, 0, ${Math.max(0, span - 1)}))` : 'count(DISTINCT place)';
   const [places] = await sql.rows(`SELECT ${distinct} AS count FROM (SELECT unnest(places) AS place FROM mapped)`);
   const expected = promised(scanned.map(({ input }) => input));
   const right = [found?.records, found?.readable, places?.count].every((count) => Number(count ?? 0) === expected);

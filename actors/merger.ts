@@ -18,23 +18,37 @@ import type { FoldDefinition, Input } from '../infra/actor/fold.js';
 import type { Output, Step } from '../infra/actor/output.js';
 import type { LogMessage, PlainMessage } from '../infra/bus/bus.js';
 import { messageOf, PromiseError, UsageError } from '../infra/errors.js';
-import { chunkHeader, formatChunk, parseChunk } from '../protocol/messages/chunks.js';
 import type { BatchReady, Manifest, ViewProved } from '../protocol/messages/batch.js';
+import { chunkHeader, formatChunk, parseChunk } from '../protocol/messages/chunks.js';
 import type { PartStored } from '../protocol/messages/part-stored.js';
 import {
-  readBatchAbandoned, readBatchReady, readBatchRequested, readPartStored, readRealtimeUpdated, readViewAsked, readViewProved,
+  readBatchAbandoned,
+  readBatchReady,
+  readBatchRequested,
+  readPartStored,
+  readRealtimeUpdated,
+  readViewAsked,
+  readViewProved,
 } from '../protocol/messages/readers.js';
 import { sumPosition } from '../protocol/range.js';
 import { every } from './buffer/ticks.js';
 import { answerQuestion } from './merger/answer.js';
-import { compareViews, type Comparison } from './merger/proof.js';
+import { type Comparison, compareViews } from './merger/proof.js';
+import { publishUpdates, sayUnsaid } from './merger/publish-updates.js';
 import { readQuestion } from './merger/question.js';
 import { applyOrFault, beginMerger, isNotAsStored, loadPartOrFault, type MergerState, warmMonths } from './merger/state.js';
-import { publishUpdates, sayUnsaid } from './merger/publish-updates.js';
-import { loadParts } from './merger/view-files.js';
 import {
-  addToUpper, applyProved, applyUpdate, beginUpper, dropUpper, hasStored, lowerParts, positionOf, swapIfReady,
+  addToUpper,
+  applyProved,
+  applyUpdate,
+  beginUpper,
+  dropUpper,
+  hasStored,
+  lowerParts,
+  positionOf,
+  swapIfReady,
 } from './merger/view.js';
+import { loadParts } from './merger/view-files.js';
 import { isTaken } from './scheduler/begin.js';
 import { loadManifestOf, loadProved } from './scheduler/manifest.js';
 
@@ -57,9 +71,14 @@ const readUpdatesAgain = (state: MergerState): Output => {
   return { do: 'reopen', log: 'realtime' };
 };
 
-const onParts = (state: MergerState, messages: readonly LogMessage[]): Output[] => messages.map((message): Output => ({
-  do: 'work', what: 'add a stored part', run: (env) => addPart(state, readPartStored(message.body), env),
-}));
+const onParts = (state: MergerState, messages: readonly LogMessage[]): Output[] =>
+  messages.map(
+    (message): Output => ({
+      do: 'work',
+      what: 'add a stored part',
+      run: (env) => addPart(state, readPartStored(message.body), env),
+    }),
+  );
 
 const addPart = async (state: MergerState, part: PartStored, env: Env): Promise<Output[]> => {
   const { outcome, fault } = await applyOrFault(env, state.view, part);
@@ -68,20 +87,22 @@ const addPart = async (state: MergerState, part: PartStored, env: Env): Promise<
 };
 
 /** BATCH in order; while a proved view waits to be taken over, nothing further. */
-const drainBatch = (state: MergerState): Output[] => [{
-  do: 'work',
-  what: 'follow BATCH',
-  run: async (env) => {
-    const outputs: Output[] = [];
-    while (state.view.proved === null) {
-      const message = state.waiting.shift();
-      if (message === undefined) break;
-      await onBatchMessage(state, message, env);
-      if (swap(state, env)) outputs.push(...copyLatest(state));
-    }
-    return outputs;
+const drainBatch = (state: MergerState): Output[] => [
+  {
+    do: 'work',
+    what: 'follow BATCH',
+    run: async (env) => {
+      const outputs: Output[] = [];
+      while (state.view.proved === null) {
+        const message = state.waiting.shift();
+        if (message === undefined) break;
+        await onBatchMessage(state, message, env);
+        if (swap(state, env)) outputs.push(...copyLatest(state));
+      }
+      return outputs;
+    },
   },
-}];
+];
 
 const onBatchMessage = async (state: MergerState, message: LogMessage, env: Env): Promise<void> => {
   switch (message.subject) {
@@ -144,7 +165,8 @@ const follow = (state: MergerState, env: Env): Output[] => {
   return outputs;
 };
 
-const copyLatest = (state: MergerState): Output[] => (state.leads && state.view.batch !== null ? [writeLatest(state.view.batch.manifest)] : []);
+const copyLatest = (state: MergerState): Output[] =>
+  state.leads && state.view.batch !== null ? [writeLatest(state.view.batch.manifest)] : [];
 
 /** M3: the same bytes as the manifest's; written only if what is there is something else. */
 const writeLatest = ({ batch }: Manifest): Output => ({
@@ -202,7 +224,12 @@ const compareNew = async (state: MergerState, ready: BatchReady, env: Env): Prom
   return isRepaired ? { ...found, differences: 0, repaired: true, mended: found.differences, requestedAt } : { ...found, requestedAt };
 };
 
-const compareWithOld = async ({ view, months, broken, brokenUpper }: MergerState, ready: BatchReady, manifest: Manifest, env: Env): Promise<Comparison> => {
+const compareWithOld = async (
+  { view, months, broken, brokenUpper }: MergerState,
+  ready: BatchReady,
+  manifest: Manifest,
+  env: Env,
+): Promise<Comparison> => {
   const fault = broken?.reason ?? (brokenUpper?.batch === ready.batch ? brokenUpper.reason : undefined);
   if (fault !== undefined) throw new PromiseError(fault);
   const { viewFiles } = await env.engine();
@@ -226,11 +253,16 @@ const answer = (state: MergerState, message: PlainMessage, now: number): Output 
   beside: true,
   run: async ({ log }) => {
     try {
-      if (state.broken) throw new PromiseError(`${state.broken.reason}: nothing is answered until \`tidemark rebuild\` has made the view anew`);
+      if (state.broken)
+        throw new PromiseError(`${state.broken.reason}: nothing is answered until \`tidemark rebuild\` has made the view anew`);
       const question = readQuestion(readViewAsked(message.body), now);
       if (!(await state.gate.wait(positionOf(state.view), question.after, question.waitMs))) {
         const position = positionOf(state.view).join(',');
-        refuse(message, `the view has got to ${position}, not yet to ${question.after.join(',')}, within ${question.waitMs} ms`, 'E_OUT_OF_REACH');
+        refuse(
+          message,
+          `the view has got to ${position}, not yet to ${question.after.join(',')}, within ${question.waitMs} ms`,
+          'E_OUT_OF_REACH',
+        );
         return;
       }
       const bodies = await answerQuestion(state.view, state.months, question);
@@ -239,7 +271,7 @@ const answer = (state: MergerState, message: PlainMessage, now: number): Output 
     } catch (error) {
       const isAsked = error instanceof UsageError || (error as { code?: string }).code === 'E_MALFORMED';
       if (!isAsked) log.error({ reason: messageOf(error) }, 'a question could not be answered');
-      refuse(message, messageOf(error), isAsked ? 'E_USAGE' : (error as { code?: string }).code ?? 'E_FAILED');
+      refuse(message, messageOf(error), isAsked ? 'E_USAGE' : ((error as { code?: string }).code ?? 'E_FAILED'));
     }
   },
 });
@@ -275,10 +307,10 @@ const handle = (state: MergerState, input: Input): Output[] => {
   }
 };
 
-const step = (state: MergerState, input: Input): Step<MergerState> => [state, [
-  ...handle(state, input),
-  { do: 'work', what: 'follow', run: async (env) => follow(state, env) },
-]];
+const step = (state: MergerState, input: Input): Step<MergerState> => [
+  state,
+  [...handle(state, input), { do: 'work', what: 'follow', run: async (env) => follow(state, env) }],
+];
 
 export const merger: FoldDefinition<MergerState> = {
   name: 'merger',
@@ -292,4 +324,3 @@ export const merger: FoldDefinition<MergerState> = {
   place: (state) => sumPosition(positionOf(state.view)),
   counts: (state) => ({ ...state.counts, batch: Number(state.view.batch?.batch ?? 0) }),
 };
-

@@ -18,13 +18,7 @@ import { FileExistsError } from '../infra/errors.js';
 import type { Sql } from '../infra/sql/sql.js';
 import type { Storage } from '../infra/storage/storage.js';
 import { type ExactSums, exactSumsKey, formatExactSums } from '../protocol/exact-sums.js';
-import type {
-  Manifest,
-  MonthFile,
-  ServiceListing,
-  ServicesAssigned,
-  ServicesReduced,
-} from '../protocol/messages/batch.js';
+import type { Manifest, MonthFile, ServiceListing, ServicesAssigned, ServicesReduced } from '../protocol/messages/batch.js';
 import { copyToParquet, messageType, viewFormat } from '../protocol/minute-row-sql.js';
 import { encodeName, serviceBucket } from '../protocol/name-code.js';
 import { exactSumsOf, fromInputs, makeView, type TouchedMonth } from './reducer/month-view.js';

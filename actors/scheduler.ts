@@ -20,140 +20,43 @@ import type { FoldDefinition, Input } from '../infra/actor/fold.js';
 import type { Output, Step } from '../infra/actor/output.js';
 import type { LogMessage, PlainMessage } from '../infra/bus/bus.js';
 import { segmentsStream } from '../infra/bus/streams.js';
-import { FencedError, FileMissingError, messageOf, RetryableError } from '../infra/errors.js';
-import type { MessageName } from '../protocol/catalogue.js';
-import type { BatchReady, BatchRequested, RangeAssigned, RangeMapped, ServicesAssigned, ServicesReduced } from '../protocol/messages/batch.js';
+import { FencedError, messageOf, RetryableError } from '../infra/errors.js';
 import {
-  readBatchAbandoned, readBatchAsked, readPartStored, readRangeMapped, readRawStored, readServicesReduced, readTaskFailed, readViewProved,
+  readBatchAbandoned,
+  readBatchAsked,
+  readPartStored,
+  readRangeMapped,
+  readRawStored,
+  readServicesReduced,
+  readTaskFailed,
+  readViewProved,
 } from '../protocol/messages/readers.js';
-import { type Position, reaches, samePosition, sumPosition } from '../protocol/range.js';
+import { type Position, reaches, sumPosition } from '../protocol/range.js';
 import { decodeHead } from '../protocol/segment.js';
 import { every } from './buffer/ticks.js';
+import { abandon, onMapped, onReduced, startBatch } from './scheduler/batch.js';
 import { beginScheduler, isTaken } from './scheduler/begin.js';
-import { writeManifest } from './scheduler/manifest.js';
 import { cleanUpAfterProof, sweepAtBeginning } from './scheduler/cleanup.js';
 import { chooseDates } from './scheduler/recompute.js';
-import { chooseBuckets, chooseCut, chooseInputs, dateOfRawPath, type Dates, isCountable, nextBatchId, splitTasks } from './scheduler/plan.js';
-import {
-  type Asked, countsAt, noteCommit, notePart, type OpenBatch, rawAt, realtimeRows, rebase, type SchedulerState,
-} from './scheduler/state.js';
+import { type Asked, noteCommit, notePart, realtimeRows, rebase, type SchedulerState } from './scheduler/state.js';
 
 /** A batch starts early when the real-time view has this many rows: mergers hold them in memory. */
 const realtimeRowsMax = 1_000_000;
 /** How long a batch that was asked for waits until all that was there is in parts and committed. */
 const askedWaitMsMax = 15_000;
 
-const fence = 'batch.*';
 /** Timers of more than 2^31 ms fire at once. */
 const maxTimerMs = 2 ** 31 - 1;
 
-const publish = (message: MessageName, body: unknown, fenced = false): Output => ({
-  do: 'publish', message, subject: message, body: JSON.stringify(body), ...(fenced ? { fence } : {}),
-});
-
 const answer = (message: PlainMessage, body: { batch: string | null; error?: string }): Output => ({
-  do: 'work', what: 'answer batch.asked', run: async () => { message.respond(JSON.stringify(body)); },
+  do: 'work',
+  what: 'answer batch.asked',
+  run: async () => {
+    message.respond(JSON.stringify(body));
+  },
 });
 
-const isIdle = (state: SchedulerState): boolean =>
-  state.open === undefined && state.unproved === undefined && state.orphan === undefined;
-
-/** Starts a batch if there is anything new, or anything to make anew. */
-const startBatch = (state: SchedulerState, reason: string, dates: Dates, now: number): Step<SchedulerState> => {
-  const { base } = state;
-  const cut = chooseCut(base.cut, state.parts.map((parts) => parts.map(({ to }) => to)), state.committed);
-  const commits = state.commits.flat();
-  if (samePosition(cut, base.cut) && (dates.length === 0 || sumPosition(cut) === 0)) return [state, []];
-  if (!isCountable(base.cut, dates, commits)) return [state, []];
-  const groups = chooseInputs(base.cut, cut, dates, state.files, commits);
-  const tasks = splitTasks(groups);
-  const batch = nextBatchId(state.lastBatch);
-  const requested: BatchRequested = {
-    batch, base: base.batch, from: [...base.cut], cut: [...cut], dates: dates === 'all' ? dates : [...dates], requestedAt: now, reason,
-    mapTasks: tasks.length, reduceTasks: chooseBuckets(groups),
-  };
-  const { refused, missing } = countsAt(state, cut);
-  const made = dates === 'all' ? datesOf(tasks) : [...dates, ...newDates(state, tasks)];
-  const recomputed = { ...(dates === 'all' ? {} : base.recomputed), ...Object.fromEntries(made.map((date) => [date, { batch, at: now }])) };
-  const { raw, indexes, index } = rawAt(state, cut, batch);
-  state.lastBatch = batch;
-  state.open = {
-    requested,
-    expected: tasks.flat().reduce((sum, { records }) => sum + records, 0),
-    mapped: new Map(),
-    reduced: new Map(),
-    index,
-    draft: {
-      batch, base: base.batch, cut: [...cut], requestedAt: now, raw, indexes, recomputed, refused, missing, format: 1,
-      recomputedAt: reason === 'recompute' ? now : base.recomputedAt,
-    },
-  };
-  state.counts.batches += 1;
-  const assigned = tasks.map((inputs, task): Output => publish('range.assigned', {
-    batch, task, inputs, output: `minutes/${batch}/${task}.parquet`,
-  } satisfies RangeAssigned));
-  return [state, [publish('batch.requested', requested, true), ...assigned]];
-};
-
-/** A date's first records are all its raw data. */
-const newDates = (state: SchedulerState, tasks: readonly (readonly { path: string }[])[]): string[] => {
-  const known = new Set([...state.files.keys()].map(dateOfRawPath));
-  return datesOf(tasks).filter((date) => !known.has(date) && state.base.recomputed[date] === undefined);
-};
-
-const datesOf = (tasks: readonly (readonly { path: string }[])[]): string[] =>
-  [...new Set(tasks.flat().map(({ path }) => dateOfRawPath(path)))];
-
-const abandon = (state: SchedulerState, batch: string, reason: string): Output[] => {
-  if (state.open?.requested.batch === batch) state.open = undefined;
-  if (state.orphan === batch) state.orphan = undefined;
-  state.counts.abandoned += 1;
-  return [
-    publish('batch.abandoned', { batch, reason }, true),
-    { do: 'work', what: 'log', run: async ({ log }) => { log.error({ batch, reason }, 'batch abandoned'); } },
-  ];
-};
-
-/** All ranges are mapped: the reducers' turn. */
-const onMapped = (state: SchedulerState, open: OpenBatch, mapped: RangeMapped): Output[] => {
-  if (open.mapped.has(mapped.task)) return []; // done twice: the first counts, the second is the same
-  open.mapped.set(mapped.task, mapped);
-  if (open.mapped.size < open.requested.mapTasks) return [];
-  const inputs = [...open.mapped.values()].sort((a, b) => a.task - b.task);
-  const found = inputs.reduce((sum, { records }) => sum + records, 0);
-  const { batch, reduceTasks, dates } = open.requested;
-  if (found !== open.expected) return abandon(state, batch, `the mappers found ${found} records, the commits promise ${open.expected}`);
-  return Array.from({ length: reduceTasks }, (_, task) => publish('services.assigned', {
-    batch, task, buckets: reduceTasks, inputs: inputs.map(({ file, records }) => ({ ...file, records })), base: dates === 'all' ? null : state.base.manifest, dates,
-    output: `minutes/${batch}/services-${task}.json`,
-  } satisfies ServicesAssigned));
-};
-
-/** All services are reduced: the manifest, if the sum is right (S6). */
-const onReduced = (state: SchedulerState, open: OpenBatch, reduced: ServicesReduced): Output[] => {
-  if (open.reduced.has(reduced.task)) return [];
-  open.reduced.set(reduced.task, reduced);
-  const { batch, base, cut, reduceTasks } = open.requested;
-  if (open.reduced.size < reduceTasks) return [];
-  const all = [...open.reduced.values()].sort((a, b) => a.task - b.task);
-  const records = all.reduce((sum, one) => sum + one.records, 0);
-  if (records !== sumPosition(cut)) {
-    return abandon(state, batch, `msg_num of the new view sums to ${records}, the offsets in its cut to ${sumPosition(cut)}`);
-  }
-  return [{
-    do: 'work',
-    what: 'write the manifest',
-    run: async (env) => {
-      const written = await writeManifest(env, open, all.map(({ listing }) => listing)).catch((error: unknown) => {
-        if (error instanceof FileMissingError) return messageOf(error); // a successor abandoned this batch and cleaned up: then that is refused
-        throw error;
-      });
-      if (typeof written === 'string') return abandon(state, batch, written);
-      const { manifest, rows } = written;
-      return [publish('batch.ready', { batch, base, cut, manifest, rows, records, isRebuild: open.requested.dates === 'all' } satisfies BatchReady, true)];
-    },
-  }];
-};
+const isIdle = (state: SchedulerState): boolean => state.open === undefined && state.unproved === undefined && state.orphan === undefined;
 
 const onBatchMessage = (state: SchedulerState, message: LogMessage): Output[] => {
   const { open } = state;
@@ -203,8 +106,17 @@ const onProved = (state: SchedulerState, message: LogMessage): Output[] => {
   }
   state.differing = undefined;
   state.counts.proved += 1;
-  if (open === undefined) { // a predecessor's batch: what it drafted is in its manifest
-    return [{ do: 'work', what: 'take on a proved batch', run: async () => { throw new RetryableError(`batch ${proved.batch} is proved: begin from it`); } }];
+  if (open === undefined) {
+    // a predecessor's batch: what it drafted is in its manifest
+    return [
+      {
+        do: 'work',
+        what: 'take on a proved batch',
+        run: async () => {
+          throw new RetryableError(`batch ${proved.batch} is proved: begin from it`);
+        },
+      },
+    ];
   }
   const before = { batch: state.base.batch, cut: state.base.cut };
   rebase(state, proved, open.draft);
@@ -218,17 +130,19 @@ const lookForTarget = (asked: Asked, partitions: number): Output[] => [
     do: 'work',
     what: 'look where the segments end',
     run: async ({ bus }) => {
-      const target = await Promise.all(Array.from({ length: partitions }, async (_, p) => {
-        const last = await bus.last(segmentsStream(p), `segment.sealed.${p}`);
-        return last === undefined ? 0 : decodeHead(last.body).to;
-      }));
+      const target = await Promise.all(
+        Array.from({ length: partitions }, async (_, p) => {
+          const last = await bus.last(segmentsStream(p), `segment.sealed.${p}`);
+          return last === undefined ? 0 : decodeHead(last.body).to;
+        }),
+      );
       return [{ do: 'note', name: 'target', value: { asked, target } }];
     },
   },
 ];
 
 const partsAndCommits = (state: SchedulerState): Position =>
-  state.committed.map((to, p) => Math.min(to, state.parts[p]?.at(-1)?.to ?? state.base.cut[p] as number));
+  state.committed.map((to, p) => Math.min(to, state.parts[p]?.at(-1)?.to ?? (state.base.cut[p] as number)));
 
 /** Once a moment: what was asked for, what is due, what grew too large. */
 const check = (state: SchedulerState, now: number): Step<SchedulerState> => {
@@ -240,7 +154,8 @@ const check = (state: SchedulerState, now: number): Step<SchedulerState> => {
   const [first] = state.asked;
   if (first?.target !== undefined && isIdle(state)) {
     const isThere = reaches(partsAndCommits(state), first.target);
-    if (!isThere && now - first.askedAt < askedWaitMsMax) return [state, [{ do: 'tell', message: 'part.asked', subject: 'part.asked', body: '' }]];
+    if (!isThere && now - first.askedAt < askedWaitMsMax)
+      return [state, [{ do: 'tell', message: 'part.asked', subject: 'part.asked', body: '' }]];
     return startAsked(state, first, now);
   }
   if (isIdle(state) && state.differing === undefined && realtimeRows(state) > realtimeRowsMax) return startBatch(state, 'size', [], now);
@@ -260,7 +175,12 @@ const startAsked = (state: SchedulerState, first: Asked, now: number): Step<Sche
   return [next, [...outputs, ...same.map(({ message }) => answer(message, { batch }))]];
 };
 
-const onTick = (state: SchedulerState, tick: string, now: number, { batchEveryMs, recomputeEveryMs }: Env['settings']): Step<SchedulerState> => {
+const onTick = (
+  state: SchedulerState,
+  tick: string,
+  now: number,
+  { batchEveryMs, recomputeEveryMs }: Env['settings'],
+): Step<SchedulerState> => {
   if (tick === 'check') return check(state, now);
   if (tick === 'recompute') return recompute(state, now, recomputeEveryMs);
   if (!isIdle(state) || state.differing !== undefined) {
@@ -325,21 +245,22 @@ export const scheduler: FoldDefinition<SchedulerState> = {
   hears: [{ subject: 'batch.asked' }],
   begin: beginScheduler,
   step,
-  ticks: (states, env, clock) => merge(
-    every(250, 'check', clock),
-    states.pipe(
-      map((state) => state.dueAt),
-      distinctUntilChanged(),
-      switchMap((dueAt) => timer(Math.min(maxTimerMs, Math.max(0, dueAt - env.now())), clock)),
-      map(() => 'schedule'),
+  ticks: (states, env, clock) =>
+    merge(
+      every(250, 'check', clock),
+      states.pipe(
+        map((state) => state.dueAt),
+        distinctUntilChanged(),
+        switchMap((dueAt) => timer(Math.min(maxTimerMs, Math.max(0, dueAt - env.now())), clock)),
+        map(() => 'schedule'),
+      ),
+      states.pipe(
+        map((state) => state.recomputeAt),
+        distinctUntilChanged(),
+        switchMap((recomputeAt) => timer(Math.min(maxTimerMs, Math.max(0, recomputeAt - env.now())), clock)),
+        map(() => 'recompute'),
+      ),
     ),
-    states.pipe(
-      map((state) => state.recomputeAt),
-      distinctUntilChanged(),
-      switchMap((recomputeAt) => timer(Math.min(maxTimerMs, Math.max(0, recomputeAt - env.now())), clock)),
-      map(() => 'recompute'),
-    ),
-  ),
   place: (state) => sumPosition(state.base.cut),
   counts: (state) => ({ ...state.counts, realtimeRows: realtimeRows(state), open: state.open ? 1 : 0 }),
 };

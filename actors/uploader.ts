@@ -16,11 +16,11 @@ import type { Env } from '../infra/actor/env.js';
 import type { Beginning, FoldDefinition, Input } from '../infra/actor/fold.js';
 import { readHistory } from '../infra/actor/history-guard.js';
 import type { Output, Step } from '../infra/actor/output.js';
-import { followSegment, lookWhy, type OwnOutput, segmentsBeginning, type SegmentsAt } from '../infra/actor/segments.js';
-import { segmentsStream } from '../infra/bus/streams.js';
+import { followSegment, lookWhy, type OwnOutput, type SegmentsAt, segmentsBeginning } from '../infra/actor/segments.js';
 import type { LogMessage } from '../infra/bus/bus.js';
-import { readRawStored } from '../protocol/messages/readers.js';
+import { segmentsStream } from '../infra/bus/streams.js';
 import type { CommittedBytes, RawStored } from '../protocol/messages/raw-stored.js';
+import { readRawStored } from '../protocol/messages/readers.js';
 import { recordNumbers } from '../protocol/messages/segment-sealed.js';
 import { minuteOf } from '../protocol/minute-row.js';
 import type { Segment } from '../protocol/segment.js';
@@ -45,7 +45,10 @@ interface Waiting {
   minuteMax: number;
 }
 
-interface OpenFile { readonly path: string; bytes: number }
+interface OpenFile {
+  readonly path: string;
+  bytes: number;
+}
 
 export interface UploaderState {
   readonly partition: number;
@@ -64,7 +67,15 @@ export interface UploaderState {
 
 const dayOf = (at: number): number => Math.floor(at / dayMs);
 
-const addPiece = (state: UploaderState, at: number, offset: number, piece: Uint8Array, records: number, minMs: number, maxMs: number): void => {
+const addPiece = (
+  state: UploaderState,
+  at: number,
+  offset: number,
+  piece: Uint8Array,
+  records: number,
+  minMs: number,
+  maxMs: number,
+): void => {
   const date = dateOf(at);
   let waiting = state.waiting.get(date);
   if (waiting === undefined) {
@@ -93,7 +104,7 @@ const addSegment = (state: UploaderState, segment: Segment): void => {
     min = Math.min(min, at);
     max = Math.max(max, at);
     byte += numbers[i * width + bytesColumn] as number;
-    const next = i + 1 < records ? numbers[(i + 1) * width + atColumn] as number : undefined;
+    const next = i + 1 < records ? (numbers[(i + 1) * width + atColumn] as number) : undefined;
     if (next === undefined || dayOf(next) !== dayOf(at)) {
       addPiece(state, at, head.from + runFirst, lines.subarray(runFrom, byte), i + 1 - runFirst, min, max);
       runFrom = byte;
@@ -116,7 +127,11 @@ const fileFor = (state: UploaderState, date: string, offset: number, bytesMax: n
   return file;
 };
 
-interface Append { readonly path: string; readonly bytes: Uint8Array; readonly lengthBefore: number }
+interface Append {
+  readonly path: string;
+  readonly bytes: Uint8Array;
+  readonly lengthBefore: number;
+}
 
 const upload = (state: UploaderState, rawFileBytesMax: number, now: number): Output[] => {
   if (state.waiting.size === 0) return [];
@@ -178,7 +193,10 @@ const appendAll = async (storage: Env['storage'], appends: readonly Append[]): P
 const ownOutputs = (partition: number): OwnOutput[] => [{ subject: `raw.stored.${partition}`, read: readRawStored }];
 
 const addMessages = (
-  state: UploaderState, messages: readonly LogMessage[], { uploadBytesMax: bytesMax, rawFileBytesMax }: Env['settings'], now: number,
+  state: UploaderState,
+  messages: readonly LogMessage[],
+  { uploadBytesMax: bytesMax, rawFileBytesMax }: Env['settings'],
+  now: number,
 ): Step<UploaderState> => {
   const outputs: Output[] = [];
   for (const message of messages) {
@@ -212,7 +230,15 @@ const begin = async ({ bus }: Env, partition: number): Promise<Beginning<Uploade
   const at: SegmentsAt = raw ? { offset: raw.message.to, ...raw.message.segments } : segmentsBeginning;
   return {
     state: {
-      partition, writer: randomBytes(4).toString('hex'), committed: at.offset, committedSequence: at.sequence, committedAt: 0, at, waiting: new Map(), waitingBytes: 0, files: new Map(),
+      partition,
+      writer: randomBytes(4).toString('hex'),
+      committed: at.offset,
+      committedSequence: at.sequence,
+      committedAt: 0,
+      at,
+      waiting: new Map(),
+      waitingBytes: 0,
+      files: new Map(),
       counts: { uploads: 0, bytes: 0, files: 0 },
     },
     logs: { segments: { stream: segmentsStream(partition), start: { sequence: at.sequence + 1 }, held: 256 } },

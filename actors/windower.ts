@@ -17,9 +17,9 @@ import type { Env } from '../infra/actor/env.js';
 import type { Beginning, FoldDefinition, Input } from '../infra/actor/fold.js';
 import { readHistory } from '../infra/actor/history-guard.js';
 import type { Output, Step } from '../infra/actor/output.js';
-import { followSegment, lookWhy, type OwnOutput, segmentsBeginning, type SegmentsAt } from '../infra/actor/segments.js';
-import { segmentsStream } from '../infra/bus/streams.js';
+import { followSegment, lookWhy, type OwnOutput, type SegmentsAt, segmentsBeginning } from '../infra/actor/segments.js';
 import type { Bus, LogMessage } from '../infra/bus/bus.js';
+import { segmentsStream } from '../infra/bus/streams.js';
 import { chunkBytesMax, chunkHeader, formatChunk, groupBySize } from '../protocol/messages/chunks.js';
 import type { Missing, Refused } from '../protocol/messages/fields.js';
 import type { PartStored } from '../protocol/messages/part-stored.js';
@@ -28,15 +28,17 @@ import { readPartStored, readPlaceStored } from '../protocol/messages/readers.js
 import type { RealtimeUpdated } from '../protocol/messages/realtime-updated.js';
 import { type RowTuple, toTuple } from '../protocol/messages/row-tuple.js';
 import { recordNumbers } from '../protocol/messages/segment-sealed.js';
-import { refusedBytesMax, RefusedTally } from '../protocol/refused-tally.js';
 import { addRecord, emptyRow, type KeyedRow, minuteOf } from '../protocol/minute-row.js';
+import { RefusedTally, refusedBytesMax } from '../protocol/refused-tally.js';
 import type { Segment } from '../protocol/segment.js';
 import { every } from './buffer/ticks.js';
 
 /** After this many records a part is closed, whatever the time: memory and a restart's work stay bounded. */
 const partRecordsMax = 250_000;
 
-interface OpenRow extends KeyedRow { isChanged: boolean }
+interface OpenRow extends KeyedRow {
+  isChanged: boolean;
+}
 
 export interface WindowerState {
   readonly partition: number;
@@ -126,7 +128,11 @@ const update = (state: WindowerState): Output[] => {
   return groups.map((rows, i): Output => {
     const body: RealtimeUpdated = { partition, from, since, to: at.offset, rows, refused, missing };
     return {
-      do: 'publish', message: 'realtime.updated', subject, body: JSON.stringify(body), fence: subject,
+      do: 'publish',
+      message: 'realtime.updated',
+      subject,
+      body: JSON.stringify(body),
+      fence: subject,
       headers: { [chunkHeader]: formatChunk(i, groups.length) },
     };
   });
@@ -163,7 +169,11 @@ const notePlace = (state: WindowerState): Output[] => {
   state.placed = at.sequence;
   const subject = `place.stored.${partition}`;
   const body: PlaceStored = {
-    partition, from, refused: state.refused.toRefused(), missing: missingOf(state), segments: { sequence: at.sequence, chain: at.chain },
+    partition,
+    from,
+    refused: state.refused.toRefused(),
+    missing: missingOf(state),
+    segments: { sequence: at.sequence, chain: at.chain },
   };
   return [
     ...update(state),
@@ -173,7 +183,13 @@ const notePlace = (state: WindowerState): Output[] => {
 };
 
 const storePart = async (
-  { storage, engine, instance }: Env, partition: number, from: number, at: SegmentsAt, rows: readonly KeyedRow[], refused: Refused, missing: Missing,
+  { storage, engine, instance }: Env,
+  partition: number,
+  from: number,
+  at: SegmentsAt,
+  rows: readonly KeyedRow[],
+  refused: Refused,
+  missing: Missing,
 ): Promise<Output[]> => {
   const { viewFiles } = await engine();
   const path = partPath(partition, from, at.offset);
@@ -181,7 +197,13 @@ const storePart = async (
   await viewFiles.write(local, rows, { partition: String(partition), from: String(from), to: String(at.offset) });
   const { bytes, sha256 } = await storage.adopt(local, path);
   const body: PartStored = {
-    partition, from, to: at.offset, file: { path, bytes, sha256 }, rows: rows.length, refused, missing,
+    partition,
+    from,
+    to: at.offset,
+    file: { path, bytes, sha256 },
+    rows: rows.length,
+    refused,
+    missing,
     segments: { sequence: at.sequence, chain: at.chain },
   };
   const subject = `part.stored.${partition}`;
@@ -192,7 +214,8 @@ const storePart = async (
 };
 
 /** What a stored part holds no update needs to say again; the last one stays, for its sequence is the fence. */
-const forgetUpdates = ({ bus }: Env, partition: number): Promise<void> => forgetAllButLast(bus, 'REALTIME', `realtime.updated.${partition}`);
+const forgetUpdates = ({ bus }: Env, partition: number): Promise<void> =>
+  forgetAllButLast(bus, 'REALTIME', `realtime.updated.${partition}`);
 
 const forgetAllButLast = async (bus: Bus, stream: string, subject: string): Promise<void> => {
   const last = await bus.last(stream, subject);
@@ -200,7 +223,8 @@ const forgetAllButLast = async (bus: Bus, stream: string, subject: string): Prom
 };
 
 const ownOutputs = (partition: number): OwnOutput[] => [
-  { subject: `part.stored.${partition}`, read: readPartStored }, { subject: `place.stored.${partition}`, read: readPlaceStored },
+  { subject: `part.stored.${partition}`, read: readPartStored },
+  { subject: `place.stored.${partition}`, read: readPlaceStored },
 ];
 
 const addMessages = (state: WindowerState, messages: readonly LogMessage[]): Step<WindowerState> => {
@@ -220,11 +244,16 @@ const addMessages = (state: WindowerState, messages: readonly LogMessage[]): Ste
 
 const step = (state: WindowerState, input: Input): Step<WindowerState> => {
   switch (input.kind) {
-    case 'messages': return addMessages(state, input.messages);
-    case 'tick': return [state, input.tick === 'close' ? close(state) : update(state)];
-    case 'heard': return [state, close(state)];
-    case 'stop': return [state, update(state)];
-    default: return [state, []];
+    case 'messages':
+      return addMessages(state, input.messages);
+    case 'tick':
+      return [state, input.tick === 'close' ? close(state) : update(state)];
+    case 'heard':
+      return [state, close(state)];
+    case 'stop':
+      return [state, update(state)];
+    default:
+      return [state, []];
   }
 };
 
@@ -237,12 +266,25 @@ const begin = async ({ bus }: Env, partition: number): Promise<Beginning<Windowe
   const at: SegmentsAt = read ? { offset: from, ...read } : segmentsBeginning;
   return {
     state: {
-      partition, at, from, since: from, placed: at.sequence, rows: new Map(), rowCount: 0, changed: [],
-      refused: RefusedTally.of(place?.message.refused ?? {}, refusedBytesMax), missing: new Map(Object.entries(place?.message.missing ?? {})),
-      isTold: place === undefined, counts: { records: 0, updates: 0, parts: 0 },
+      partition,
+      at,
+      from,
+      since: from,
+      placed: at.sequence,
+      rows: new Map(),
+      rowCount: 0,
+      changed: [],
+      refused: RefusedTally.of(place?.message.refused ?? {}, refusedBytesMax),
+      missing: new Map(Object.entries(place?.message.missing ?? {})),
+      isTold: place === undefined,
+      counts: { records: 0, updates: 0, parts: 0 },
     },
     logs: { segments: { stream: segmentsStream(partition), start: { sequence: at.sequence + 1 }, held: 256 } },
-    fences: { [subject]: lastUpdate?.sequence ?? 0, [`part.stored.${partition}`]: part?.sequence ?? 0, [`place.stored.${partition}`]: placeSequence },
+    fences: {
+      [subject]: lastUpdate?.sequence ?? 0,
+      [`part.stored.${partition}`]: part?.sequence ?? 0,
+      [`place.stored.${partition}`]: placeSequence,
+    },
   };
 };
 
@@ -253,10 +295,9 @@ export const windower: FoldDefinition<WindowerState> = {
   hears: [{ subject: 'part.asked' }],
   begin,
   step,
-  ticks: (_states, env, scheduler) => merge(
-    every(env.settings.updateEveryMs, 'update', scheduler), every(env.settings.partEveryMs, 'close', scheduler)),
+  ticks: (_states, env, scheduler) =>
+    merge(every(env.settings.updateEveryMs, 'update', scheduler), every(env.settings.partEveryMs, 'close', scheduler)),
   messagesPerStepMax: 64,
   place: (state) => state.since,
   counts: (state) => ({ ...state.counts, openRows: state.rowCount }),
 };
-

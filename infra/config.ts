@@ -44,7 +44,16 @@ export const parseDuration = (text: string): number => {
 };
 
 const byteUnits: Record<string, number> = {
-  B: 1, kB: 1e3, KB: 1e3, MB: 1e6, GB: 1e9, TB: 1e12, KiB: 2 ** 10, MiB: 2 ** 20, GiB: 2 ** 30, TiB: 2 ** 40,
+  B: 1,
+  kB: 1e3,
+  KB: 1e3,
+  MB: 1e6,
+  GB: 1e9,
+  TB: 1e12,
+  KiB: 2 ** 10,
+  MiB: 2 ** 20,
+  GiB: 2 ** 30,
+  TiB: 2 ** 40,
 };
 
 /** "64MiB", "1GB" to bytes. @throws UsageError */
@@ -114,11 +123,19 @@ const address = (placeholder: string, fits: RegExp, example: string): Kind<strin
   },
 });
 
-const setting = <T>(flag: string, kind: Kind<T>, byDefault: string, meaning: string): Setting<T> =>
-  ({ flag, ...kind, default: byDefault, meaning });
+const setting = <T>(flag: string, kind: Kind<T>, byDefault: string, meaning: string): Setting<T> => ({
+  flag,
+  ...kind,
+  default: byDefault,
+  meaning,
+});
 
-const optional = <T>(flag: string, kind: Kind<T>, meaning: string): Setting<T | undefined> =>
-  ({ flag, ...kind, default: undefined, meaning });
+const optional = <T>(flag: string, kind: Kind<T>, meaning: string): Setting<T | undefined> => ({
+  flag,
+  ...kind,
+  default: undefined,
+  meaning,
+});
 
 const dayMs = 86_400_000;
 const MiB = 2 ** 20;
@@ -126,11 +143,14 @@ const GiB = 2 ** 30;
 
 /** Every setting there is, in the order in which help shows them. */
 export const settingsTable = {
-  data: setting('data', filePath('DIR'), './data', 'folder of this system: the server\'s store, raw files, views'),
-  nats: optional('nats', address('URL', /^(?:(?:nats|tls):\/\/)?[^\s/]+$/, 'an address such as nats://127.0.0.1:4222'),
-    'NATS server to join (default: the one that `start` runs on the data folder)'),
+  data: setting('data', filePath('DIR'), './data', "folder of this system: the server's store, raw files, views"),
+  nats: optional(
+    'nats',
+    address('URL', /^(?:(?:nats|tls):\/\/)?[^\s/]+$/, 'an address such as nats://127.0.0.1:4222'),
+    'NATS server to join (default: the one that `start` runs on the data folder)',
+  ),
   natsCreds: optional('nats-creds', filePath('FILE'), 'credentials file for that server'),
-  natsCa: optional('nats-ca', filePath('FILE'), 'certificate (PEM) of the authority that signed that server\'s'),
+  natsCa: optional('nats-ca', filePath('FILE'), "certificate (PEM) of the authority that signed that server's"),
   natsServer: optional('nats-server', filePath('FILE'), 'nats-server program to run; without it one is found or installed'),
   natsPort: setting('nats-port', port(1), '4222', 'port of the server that `start` runs'),
   natsHttpPort: setting('nats-http-port', port(1), '8222', 'monitoring port of that server'),
@@ -138,10 +158,18 @@ export const settingsTable = {
   opsPort: setting('ops-port', port(0), '0', 'port of health and metrics (they come in a later version)'),
   partitions: setting('partitions', whole(1, 64), '4', 'independent logs; fixed when the data is made'),
   instances: setting('instances', whole(1, 64), '1', 'how many of each actor to run'),
-  storage: setting('storage', address('local|URL', /^(?:local|hdfs:\/\/\S+)$/, 'local or an address such as hdfs://namenode:9870/tidemark'),
-    'local', 'where files live: the data folder (HDFS comes in a later version)'),
-  coordinator: setting('coordinator', address('nats|URL', /^(?:nats|zookeeper:\/\/\S+)$/, 'nats or an address such as zookeeper://host:2181'),
-    'nats', 'who keeps the leases: NATS (ZooKeeper comes in a later version)'),
+  storage: setting(
+    'storage',
+    address('local|URL', /^(?:local|hdfs:\/\/\S+)$/, 'local or an address such as hdfs://namenode:9870/tidemark'),
+    'local',
+    'where files live: the data folder (HDFS comes in a later version)',
+  ),
+  coordinator: setting(
+    'coordinator',
+    address('nats|URL', /^(?:nats|zookeeper:\/\/\S+)$/, 'nats or an address such as zookeeper://host:2181'),
+    'nats',
+    'who keeps the leases: NATS (ZooKeeper comes in a later version)',
+  ),
   bufferCapacity: setting('buffer-capacity', whole(1, 10_000), '50', 'records after which a buffer is sealed'),
   sealAfterMs: setting('seal-after', duration(1, 60_000), '100ms', 'time after which a buffer is sealed anyway'),
   snapshotEveryMs: setting('snapshot-every', duration(100, dayMs), '60s', 'how often a buffer stores its table of sources'),
@@ -159,7 +187,7 @@ export const settingsTable = {
   memoryMiB: setting('memory', bytes(128 * MiB, 1024 * GiB, MiB), '256MiB', 'memory that DuckDB may use in one process'),
   mapThreads: setting('map-threads', whole(1, 256), '2', 'threads that DuckDB may use in one process'),
   metricsBytesMax: setting('metrics-bytes-max', bytes(1 * MiB, 1024 * GiB), '1GiB', 'size at which METRICS refuses new messages'),
-  segmentsBytesMax: setting('segments-bytes-max', bytes(2 * MiB, 1024 * GiB), '1GiB', 'size at which a partition\'s SEGMENTS does'),
+  segmentsBytesMax: setting('segments-bytes-max', bytes(2 * MiB, 1024 * GiB), '1GiB', "size at which a partition's SEGMENTS does"),
   logLevel: setting('log-level', oneOf('debug', 'info', 'warn', 'error', 'silent'), 'info', 'least important log line that is written'),
 } as const;
 
@@ -212,19 +240,26 @@ const checkTogether = (settings: Settings, origins: Origins): void => {
   for (const name of ['natsPort', 'natsHttpPort', 'httpPort', 'opsPort'] as const) {
     const other = ports.get(settings[name]);
     if (other !== undefined && settings[name] !== 0) {
-      throw new SettingsError(`${settingsTable[name].flag} (${origins[name]}) and ${settingsTable[other].flag} (${origins[other]}) ` +
-        `are both ${settings[name]}: give one of them another port`);
+      throw new SettingsError(
+        `${settingsTable[name].flag} (${origins[name]}) and ${settingsTable[other].flag} (${origins[other]}) ` +
+          `are both ${settings[name]}: give one of them another port`,
+      );
     }
     ports.set(settings[name], name);
   }
-  for (const [name, only] of [['storage', 'local'], ['coordinator', 'nats']] as const) {
+  for (const [name, only] of [
+    ['storage', 'local'],
+    ['coordinator', 'nats'],
+  ] as const) {
     if (settings[name] !== only) {
       throw new SettingsError(`${name} ${settings[name]} (${origins[name]}) comes in a later version: this one has ${only} alone`);
     }
   }
   if (settings.partEveryMs > settings.batchEveryMs) {
-    throw new SettingsError(`part-every (${origins.partEveryMs}) is longer than batch-every (${origins.batchEveryMs}): ` +
-      'a batch takes what is in parts, so make parts at least as often');
+    throw new SettingsError(
+      `part-every (${origins.partEveryMs}) is longer than batch-every (${origins.batchEveryMs}): ` +
+        'a batch takes what is in parts, so make parts at least as often',
+    );
   }
 };
 

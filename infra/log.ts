@@ -7,7 +7,7 @@
  * error  will stop
  */
 import { createRequire } from 'node:module';
-import { pino, stdSerializers, stdTimeFunctions, destination, type Logger } from 'pino';
+import { destination, type Logger, pino, stdSerializers, stdTimeFunctions } from 'pino';
 import type prettyType from 'pino-pretty';
 import type { Settings } from './config.js';
 
@@ -28,14 +28,18 @@ export const createLog = (
   { logLevel, file }: Pick<Settings, 'logLevel'> & { file?: string | undefined },
   fields: Readonly<Record<string, unknown>> = {},
 ): Log => {
-  const stream = file === undefined && process.stderr.isTTY === true
-    ? loadPretty()({ destination: 2, sync: true, colorize: true, ignore: 'pid', translateTime: 'SYS:HH:MM:ss.l' })
-    : destination({ dest: file ?? 2, sync: true, mkdir: true });
-  return pino({
-    level: logLevel,
-    base: { pid: process.pid, ...fields },
-    timestamp: stdTimeFunctions.isoTime,
-    formatters: { level: (label) => ({ level: label }) },
-    serializers: { err: errorFields },
-  }, stream);
+  const stream =
+    file === undefined && process.stderr.isTTY === true
+      ? loadPretty()({ destination: 2, sync: true, colorize: true, ignore: 'pid', translateTime: 'SYS:HH:MM:ss.l' })
+      : destination({ dest: file ?? 2, sync: true, mkdir: true });
+  return pino(
+    {
+      level: logLevel,
+      base: { pid: process.pid, ...fields },
+      timestamp: stdTimeFunctions.isoTime,
+      formatters: { level: (label) => ({ level: label }) },
+      serializers: { err: errorFields },
+    },
+    stream,
+  );
 };

@@ -4,11 +4,21 @@
  *
  * `<p>` is a partition, `<service>`, `<host>`, `<agent>` are name codes (name-code.ts).
  */
+
+import type { TSchema } from 'typebox';
 import { ActorStatus } from './messages/actor-status.js';
-import { BatchAnswer, BatchAsked } from './messages/batch-asked.js';
 import {
-  BatchAbandoned, BatchReady, BatchRequested, RangeAssigned, RangeMapped, ServicesAssigned, ServicesReduced, TaskFailed, ViewProved,
+  BatchAbandoned,
+  BatchReady,
+  BatchRequested,
+  RangeAssigned,
+  RangeMapped,
+  ServicesAssigned,
+  ServicesReduced,
+  TaskFailed,
+  ViewProved,
 } from './messages/batch.js';
+import { BatchAnswer, BatchAsked } from './messages/batch-asked.js';
 import { PartStored } from './messages/part-stored.js';
 import { PlaceStored } from './messages/place-stored.js';
 import { RawStored } from './messages/raw-stored.js';
@@ -17,14 +27,10 @@ import { RealtimeUpdated } from './messages/realtime-updated.js';
 import { SegmentHead } from './messages/segment-sealed.js';
 import { TableStored } from './messages/table-stored.js';
 import { ViewAsked, ViewUpdated } from './messages/view.js';
-import type { TSchema } from 'typebox';
 
-export type ActorName =
-  | 'agent' | 'buffer' | 'uploader' | 'windower' | 'scheduler' | 'mapper' | 'reducer' | 'merger';
+export type ActorName = 'agent' | 'buffer' | 'uploader' | 'windower' | 'scheduler' | 'mapper' | 'reducer' | 'merger';
 
-export const actorNames: readonly ActorName[] = [
-  'agent', 'buffer', 'uploader', 'windower', 'scheduler', 'mapper', 'reducer', 'merger',
-];
+export const actorNames: readonly ActorName[] = ['agent', 'buffer', 'uploader', 'windower', 'scheduler', 'mapper', 'reducer', 'merger'];
 
 export interface MessageEntry {
   readonly subject: string;
@@ -38,55 +44,144 @@ export interface MessageEntry {
 }
 
 const entry = (
-  subject: string, stream: string | null, senders: string[], receivers: string[], meaning: string, schema: TSchema | null,
+  subject: string,
+  stream: string | null,
+  senders: string[],
+  receivers: string[],
+  meaning: string,
+  schema: TSchema | null,
 ): MessageEntry => ({ subject, stream, senders, receivers, meaning, schema });
 
 export const catalogue = {
-  'metrics': entry('metrics.<service>.<host> or metrics.<name>', 'METRICS', ['agent', 'import', 'any program'], ['buffer'],
-    'one or more readings, a JSON line each, as published', null),
-  'segment.sealed': entry('segment.sealed.<p>', 'SEGMENTS-<p>', ['buffer'], ['uploader', 'windower'],
-    'consecutive records of a partition: checked, normalised, numbered, on disk', SegmentHead),
-  'reading.rejected': entry('reading.rejected.<p>', 'REJECTED', ['buffer'], ['people'],
-    'a refused line, byte for byte, and why', null),
-  'reading.sealed': entry('reading.sealed.<agent>', null, ['buffer'], ['agent', 'import'],
-    'the acknowledgement: these n of yours are on disk', ReadingSealed),
-  'table.stored': entry('table.stored.<p>', 'STORED', ['buffer'], ['buffer'],
-    'a snapshot of the table of sources is on disk', TableStored),
-  'raw.stored': entry('raw.stored.<p>', 'STORED', ['uploader'], ['scheduler', 'verify'],
-    'the commit: these offsets are in these byte ranges of these files', RawStored),
-  'realtime.updated': entry('realtime.updated.<p>', 'REALTIME', ['windower'], ['merger'],
-    'changed rows of the open part', RealtimeUpdated),
-  'part.stored': entry('part.stored.<p>', 'STORED', ['windower'], ['scheduler', 'merger'],
-    'these offsets are in this part of the real-time view', PartStored),
-  'place.stored': entry('place.stored.<p>', 'STORED', ['windower'], ['windower', 'buffer'],
-    'no record came since the last part: how far the log was read', PlaceStored),
-  'part.asked': entry('part.asked', null, ['scheduler'], ['windower'],
-    'close the open part now: a batch of all there is was asked for', null),
-  'batch.asked': entry('batch.asked', null, ['command line'], ['scheduler'],
-    'a batch or a rebuild now, please; answered with its id', BatchAsked),
-  'batch.requested': entry('batch.requested', 'BATCH', ['scheduler'], ['merger'],
-    'a batch from the old cut to this one has begun', BatchRequested),
-  'range.assigned': entry('range.assigned', 'BATCH', ['scheduler'], ['mapper'],
-    'a task: minute rows of these byte ranges', RangeAssigned),
+  metrics: entry(
+    'metrics.<service>.<host> or metrics.<name>',
+    'METRICS',
+    ['agent', 'import', 'any program'],
+    ['buffer'],
+    'one or more readings, a JSON line each, as published',
+    null,
+  ),
+  'segment.sealed': entry(
+    'segment.sealed.<p>',
+    'SEGMENTS-<p>',
+    ['buffer'],
+    ['uploader', 'windower'],
+    'consecutive records of a partition: checked, normalised, numbered, on disk',
+    SegmentHead,
+  ),
+  'reading.rejected': entry('reading.rejected.<p>', 'REJECTED', ['buffer'], ['people'], 'a refused line, byte for byte, and why', null),
+  'reading.sealed': entry(
+    'reading.sealed.<agent>',
+    null,
+    ['buffer'],
+    ['agent', 'import'],
+    'the acknowledgement: these n of yours are on disk',
+    ReadingSealed,
+  ),
+  'table.stored': entry('table.stored.<p>', 'STORED', ['buffer'], ['buffer'], 'a snapshot of the table of sources is on disk', TableStored),
+  'raw.stored': entry(
+    'raw.stored.<p>',
+    'STORED',
+    ['uploader'],
+    ['scheduler', 'verify'],
+    'the commit: these offsets are in these byte ranges of these files',
+    RawStored,
+  ),
+  'realtime.updated': entry('realtime.updated.<p>', 'REALTIME', ['windower'], ['merger'], 'changed rows of the open part', RealtimeUpdated),
+  'part.stored': entry(
+    'part.stored.<p>',
+    'STORED',
+    ['windower'],
+    ['scheduler', 'merger'],
+    'these offsets are in this part of the real-time view',
+    PartStored,
+  ),
+  'place.stored': entry(
+    'place.stored.<p>',
+    'STORED',
+    ['windower'],
+    ['windower', 'buffer'],
+    'no record came since the last part: how far the log was read',
+    PlaceStored,
+  ),
+  'part.asked': entry(
+    'part.asked',
+    null,
+    ['scheduler'],
+    ['windower'],
+    'close the open part now: a batch of all there is was asked for',
+    null,
+  ),
+  'batch.asked': entry(
+    'batch.asked',
+    null,
+    ['command line'],
+    ['scheduler'],
+    'a batch or a rebuild now, please; answered with its id',
+    BatchAsked,
+  ),
+  'batch.requested': entry(
+    'batch.requested',
+    'BATCH',
+    ['scheduler'],
+    ['merger'],
+    'a batch from the old cut to this one has begun',
+    BatchRequested,
+  ),
+  'range.assigned': entry('range.assigned', 'BATCH', ['scheduler'], ['mapper'], 'a task: minute rows of these byte ranges', RangeAssigned),
   'range.mapped': entry('range.mapped', 'BATCH', ['mapper'], ['scheduler'], 'they are in this file', RangeMapped),
   'range.failed': entry('range.failed', 'BATCH', ['mapper'], ['scheduler'], 'they cannot be made, and why', TaskFailed),
-  'services.assigned': entry('services.assigned', 'BATCH', ['scheduler'], ['reducer'],
-    'a task: the new month files of some services', ServicesAssigned),
-  'services.reduced': entry('services.reduced', 'BATCH', ['reducer'], ['scheduler'],
-    'they are there, and this is their listing', ServicesReduced),
+  'services.assigned': entry(
+    'services.assigned',
+    'BATCH',
+    ['scheduler'],
+    ['reducer'],
+    'a task: the new month files of some services',
+    ServicesAssigned,
+  ),
+  'services.reduced': entry(
+    'services.reduced',
+    'BATCH',
+    ['reducer'],
+    ['scheduler'],
+    'they are there, and this is their listing',
+    ServicesReduced,
+  ),
   'services.failed': entry('services.failed', 'BATCH', ['reducer'], ['scheduler'], 'they cannot be made, and why', TaskFailed),
-  'batch.ready': entry('batch.ready', 'BATCH', ['scheduler'], ['merger'],
-    'the manifest of a new batch view is written: compare it', BatchReady),
-  'batch.abandoned': entry('batch.abandoned', 'BATCH', ['scheduler'], ['merger'],
-    'nothing came of this batch', BatchAbandoned),
-  'view.proved': entry('view.proved', 'BATCH', ['merger'], ['merger', 'scheduler', 'subscribers'],
-    'the new batch view was compared with what it replaces; without a difference all answer from it now', ViewProved),
-  'view.updated': entry('view.updated.<service>', 'VIEWS', ['merger'], ['subscribers'],
-    'whole merged rows that changed', ViewUpdated),
-  'view.asked': entry('view.asked', null, ['subscribers', 'command line'], ['merger'],
-    'rows of a range of time, please; answered in chunks', ViewAsked),
-  'actor.status': entry('$KV.ACTORS.<actor>.<instance>', 'KV_ACTORS', ['every actor'], ['status'],
-    'who works on what, once a second', ActorStatus),
+  'batch.ready': entry(
+    'batch.ready',
+    'BATCH',
+    ['scheduler'],
+    ['merger'],
+    'the manifest of a new batch view is written: compare it',
+    BatchReady,
+  ),
+  'batch.abandoned': entry('batch.abandoned', 'BATCH', ['scheduler'], ['merger'], 'nothing came of this batch', BatchAbandoned),
+  'view.proved': entry(
+    'view.proved',
+    'BATCH',
+    ['merger'],
+    ['merger', 'scheduler', 'subscribers'],
+    'the new batch view was compared with what it replaces; without a difference all answer from it now',
+    ViewProved,
+  ),
+  'view.updated': entry('view.updated.<service>', 'VIEWS', ['merger'], ['subscribers'], 'whole merged rows that changed', ViewUpdated),
+  'view.asked': entry(
+    'view.asked',
+    null,
+    ['subscribers', 'command line'],
+    ['merger'],
+    'rows of a range of time, please; answered in chunks',
+    ViewAsked,
+  ),
+  'actor.status': entry(
+    '$KV.ACTORS.<actor>.<instance>',
+    'KV_ACTORS',
+    ['every actor'],
+    ['status'],
+    'who works on what, once a second',
+    ActorStatus,
+  ),
 } as const satisfies Record<string, MessageEntry>;
 
 export type MessageName = keyof typeof catalogue;
@@ -96,7 +191,9 @@ export const answers = { 'batch.asked': BatchAnswer } as const;
 
 /** The message table, as `tidemark topology` and the README show it. */
 export const topologyTable = (): string => {
-  const lines = Object.entries(catalogue as Record<string, MessageEntry>).map(([name, m]) =>
-    `| \`${name}\` | \`${m.subject}\` | ${m.stream ?? '–'} | ${m.senders.join(', ')} | ${m.receivers.join(', ')} | ${m.meaning} |`);
+  const lines = Object.entries(catalogue as Record<string, MessageEntry>).map(
+    ([name, m]) =>
+      `| \`${name}\` | \`${m.subject}\` | ${m.stream ?? '–'} | ${m.senders.join(', ')} | ${m.receivers.join(', ')} | ${m.meaning} |`,
+  );
   return ['| message | subject | stream | from | to | meaning |', '| --- | --- | --- | --- | --- | --- |', ...lines].join('\n');
 };

@@ -34,9 +34,7 @@ export const formatExactSums = (sums: readonly ExactSums[], singleService: boole
     ([service, rows]) =>
       [
         service,
-        Object.fromEntries(
-          rows.map(({ minute, cpu, ram, disk }) => [formatMinute(minute), [cpu, ram, disk].map(String)]),
-        ),
+        Object.fromEntries(rows.map(({ minute, cpu, ram, disk }) => [formatMinute(minute), [cpu, ram, disk].map(String)])),
       ] as const,
   );
   return JSON.stringify(singleService ? (entries[0]?.[1] ?? {}) : Object.fromEntries(entries));
@@ -46,9 +44,7 @@ export const formatExactSums = (sums: readonly ExactSums[], singleService: boole
 export const parseExactSums = (text: string, service: string): ExactSums[] => {
   const entries = Object.entries(JSON.parse(text) as Record<string, string[] | Record<string, string[]>>);
   return entries.flatMap(([key, value]) =>
-    Array.isArray(value)
-      ? [exactOf(service, key, value)]
-      : Object.entries(value).map(([time, sums]) => exactOf(key, time, sums)),
+    Array.isArray(value) ? [exactOf(service, key, value)] : Object.entries(value).map(([time, sums]) => exactOf(key, time, sums)),
   );
 };
 

@@ -57,22 +57,18 @@ export const aggregateRecords = (records: string, extra: Record<string, string> 
 /** Merges rows of the same service and minute. `keys`: columns that go with these two. */
 export const mergeRows = (rows: string, keys: readonly string[] = []): string =>
   unfoldPeaks(
-    `SELECT service, minute, ${each(
-      (r) => `sum(${r})::BIGINT AS ${r}, ${peakOf(`max_${r}`, `(max_${r}_at - minute)`)} AS peak_${r}`,
-    )},
+    `SELECT service, minute, ${each((r) => `sum(${r})::BIGINT AS ${r}, ${peakOf(`max_${r}`, `(max_${r}_at - minute)`)} AS peak_${r}`)},
     sum(messages)::BIGINT AS messages${also(keys)} FROM ${rows} GROUP BY service, minute${also(keys)}`,
     also(keys),
   );
 
 /** A minute (ms) as in the column time_stamp. */
-export const timeStamp = (minute: string): string =>
-  `strftime(make_timestamp_ms(${minute}::BIGINT), '%Y-%m-%dT%H:%M:%SZ')`;
+export const timeStamp = (minute: string): string => `strftime(make_timestamp_ms(${minute}::BIGINT), '%Y-%m-%dT%H:%M:%SZ')`;
 
 const instant = (ms: string): string => `strftime(make_timestamp_ms(${ms}::BIGINT), '%Y-%m-%dT%H:%M:%S.%gZ')`;
 
 /** The type of msg_num: INTEGER, and BIGINT in a file that has a row past it. */
-export const messageType = (messagesMax: number): 'INTEGER' | 'BIGINT' =>
-  messagesMax < 2 ** 31 ? 'INTEGER' : 'BIGINT';
+export const messageType = (messagesMax: number): 'INTEGER' | 'BIGINT' => (messagesMax < 2 ** 31 ? 'INTEGER' : 'BIGINT');
 
 /** The twelve public columns of rows (whose numbers may be DOUBLE as well), in their order, and `keys` behind them. */
 export const projectRows = (rows: string, messages: 'INTEGER' | 'BIGINT', keys: readonly string[] = []): string =>
@@ -112,5 +108,4 @@ export const copyToParquet = (
 };
 
 /** Key and value of every file's metadata, by file; `$files` is the list. */
-export const parquetMetadata =
-  'SELECT file_name AS file, decode(key) AS key, decode(value) AS value FROM parquet_kv_metadata($files)';
+export const parquetMetadata = 'SELECT file_name AS file, decode(key) AS key, decode(value) AS value FROM parquet_kv_metadata($files)';

@@ -5,8 +5,9 @@
  * Sums are whole millionths, so merging is associative and commutative to the bit. A peak is the highest reading and
  * its time; of equal readings the earliest. All times are milliseconds since 1970, UTC.
  */
-import { addSums, type Sum, toPercent } from './units.js';
+
 import { formatInstant, formatMinute } from './time.js';
+import { addSums, type Sum, toPercent } from './units.js';
 
 export const minuteMs = 60_000;
 
@@ -51,8 +52,15 @@ export interface ViewRow {
 
 /** The row of no records: the algebra's neutral element. */
 export const emptyRow = (): MinuteRow => ({
-  cpu: 0, ram: 0, disk: 0,
-  maxCpu: -1, maxCpuAt: 0, maxRam: -1, maxRamAt: 0, maxDisk: -1, maxDiskAt: 0,
+  cpu: 0,
+  ram: 0,
+  disk: 0,
+  maxCpu: -1,
+  maxCpuAt: 0,
+  maxRam: -1,
+  maxRamAt: 0,
+  maxDisk: -1,
+  maxDiskAt: 0,
   messages: 0,
 });
 
@@ -63,9 +71,18 @@ export const addRecord = (row: MinuteRow, at: number, cpu: number, ram: number, 
   row.cpu = addSums(row.cpu, cpu);
   row.ram = addSums(row.ram, ram);
   row.disk = addSums(row.disk, disk);
-  if (cpu > row.maxCpu || (cpu === row.maxCpu && at < row.maxCpuAt)) { row.maxCpu = cpu; row.maxCpuAt = at; }
-  if (ram > row.maxRam || (ram === row.maxRam && at < row.maxRamAt)) { row.maxRam = ram; row.maxRamAt = at; }
-  if (disk > row.maxDisk || (disk === row.maxDisk && at < row.maxDiskAt)) { row.maxDisk = disk; row.maxDiskAt = at; }
+  if (cpu > row.maxCpu || (cpu === row.maxCpu && at < row.maxCpuAt)) {
+    row.maxCpu = cpu;
+    row.maxCpuAt = at;
+  }
+  if (ram > row.maxRam || (ram === row.maxRam && at < row.maxRamAt)) {
+    row.maxRam = ram;
+    row.maxRamAt = at;
+  }
+  if (disk > row.maxDisk || (disk === row.maxDisk && at < row.maxDiskAt)) {
+    row.maxDisk = disk;
+    row.maxDiskAt = at;
+  }
   row.messages += 1;
 };
 
@@ -75,13 +92,16 @@ export const mergeInto = (row: MinuteRow, other: MinuteRow): void => {
   row.ram = addSums(row.ram, other.ram);
   row.disk = addSums(row.disk, other.disk);
   if (other.maxCpu > row.maxCpu || (other.maxCpu === row.maxCpu && other.maxCpuAt < row.maxCpuAt)) {
-    row.maxCpu = other.maxCpu; row.maxCpuAt = other.maxCpuAt;
+    row.maxCpu = other.maxCpu;
+    row.maxCpuAt = other.maxCpuAt;
   }
   if (other.maxRam > row.maxRam || (other.maxRam === row.maxRam && other.maxRamAt < row.maxRamAt)) {
-    row.maxRam = other.maxRam; row.maxRamAt = other.maxRamAt;
+    row.maxRam = other.maxRam;
+    row.maxRamAt = other.maxRamAt;
   }
   if (other.maxDisk > row.maxDisk || (other.maxDisk === row.maxDisk && other.maxDiskAt < row.maxDiskAt)) {
-    row.maxDisk = other.maxDisk; row.maxDiskAt = other.maxDiskAt;
+    row.maxDisk = other.maxDisk;
+    row.maxDiskAt = other.maxDiskAt;
   }
   row.messages += other.messages;
 };
@@ -90,10 +110,15 @@ export const copyRow = (row: MinuteRow): MinuteRow => ({ ...row });
 
 /** Equal to the bit. */
 export const equalRows = (a: MinuteRow, b: MinuteRow): boolean =>
-  a.cpu === b.cpu && a.ram === b.ram && a.disk === b.disk &&
-  a.maxCpu === b.maxCpu && a.maxCpuAt === b.maxCpuAt &&
-  a.maxRam === b.maxRam && a.maxRamAt === b.maxRamAt &&
-  a.maxDisk === b.maxDisk && a.maxDiskAt === b.maxDiskAt &&
+  a.cpu === b.cpu &&
+  a.ram === b.ram &&
+  a.disk === b.disk &&
+  a.maxCpu === b.maxCpu &&
+  a.maxCpuAt === b.maxCpuAt &&
+  a.maxRam === b.maxRam &&
+  a.maxRamAt === b.maxRamAt &&
+  a.maxDisk === b.maxDisk &&
+  a.maxDiskAt === b.maxDiskAt &&
   a.messages === b.messages;
 
 /** The twelve columns of a row that holds at least one record. */

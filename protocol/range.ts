@@ -65,9 +65,7 @@ export const sumPosition = (position: Position): number => position.reduce((sum,
 export const reaches = (a: Position, b: Position): boolean =>
   b.length <= a.length ? b.every((offset, p) => (a[p] as number) >= offset) : b.every((offset, p) => (a[p] ?? 0) >= offset);
 
-export const samePosition = (a: Position, b: Position): boolean =>
-  a.length === b.length && a.every((offset, p) => offset === b[p]);
+export const samePosition = (a: Position, b: Position): boolean => a.length === b.length && a.every((offset, p) => offset === b[p]);
 
 /** `a` with partition `p` at `offset`. */
-export const withOffset = (a: Position, p: number, offset: number): Position =>
-  a.map((was, i) => (i === p ? offset : was));
+export const withOffset = (a: Position, p: number, offset: number): Position => a.map((was, i) => (i === p ? offset : was));

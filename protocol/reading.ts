@@ -115,8 +115,7 @@ const parseJson = (text: string): unknown => {
 
 type Fields = Readonly<Record<string, unknown>>;
 
-const isFields = (value: unknown): value is Fields =>
-  typeof value === 'object' && value !== null && !Array.isArray(value);
+const isFields = (value: unknown): value is Fields => typeof value === 'object' && value !== null && !Array.isArray(value);
 
 const subjectService = (subject: ParsedSubject | undefined): string =>
   (subject?.kind === 'host' ? decodeName(subject.serviceCode) : undefined) ?? '';
@@ -197,8 +196,7 @@ export const readLine = (line: Uint8Array, context: LineContext): Reading | Refu
     const hostFault = nameFault(host);
     if (hostFault !== undefined) return refuse(`host ${hostFault}`);
   }
-  if (subject.kind === 'host' && encodeName(host as string) !== subject.hostCode)
-    return refuse("host is not the subject's");
+  if (subject.kind === 'host' && encodeName(host as string) !== subject.hostCode) return refuse("host is not the subject's");
 
   const given = isOriginal ? fields.Timestamp : fields.timestamp;
   const at = parseTimestamp(given);

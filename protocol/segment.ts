@@ -43,8 +43,10 @@ export const decodeSegment = (body: Uint8Array): Segment => {
   const numbersFrom = linesFrom + head.lineBytes;
   const count = records * recordNumbers.width;
   if (body.byteLength !== numbersFrom + count * numberBytes) {
-    throw new RangeError(`segment [${head.from}, ${head.to}) of partition ${head.partition} has ${body.byteLength} bytes, `
-      + `its head says ${numbersFrom + count * numberBytes}`);
+    throw new RangeError(
+      `segment [${head.from}, ${head.to}) of partition ${head.partition} has ${body.byteLength} bytes, ` +
+        `its head says ${numbersFrom + count * numberBytes}`,
+    );
   }
   // A copy: a Float64Array needs an aligned beginning. Doubles are little-endian here and in the body.
   const numbers = new Float64Array(new Uint8Array(body.subarray(numbersFrom)).buffer);

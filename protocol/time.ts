@@ -18,8 +18,7 @@ const highestMs = 253_402_300_799_999;
 /** Numbers from here on are milliseconds, below it seconds. */
 const millisecondsFrom = 1e11;
 
-const padded = (length: number, width: number): readonly string[] =>
-  Array.from({ length }, (_, i) => String(i).padStart(width, '0'));
+const padded = (length: number, width: number): readonly string[] => Array.from({ length }, (_, i) => String(i).padStart(width, '0'));
 const twoDigits = padded(100, 2);
 const threeDigits = padded(1000, 3);
 
@@ -60,8 +59,7 @@ const formatSeconds = (ms: number): string => {
 export const formatMinute = (ms: number): string => `${formatSeconds(ms)}Z`;
 
 /** '2026-11-23T10:15:00.123Z'. */
-export const formatInstant = (ms: number): string =>
-  `${formatSeconds(ms)}.${threeDigits[ms - Math.floor(ms / secondMs) * secondMs]}Z`;
+export const formatInstant = (ms: number): string => `${formatSeconds(ms)}.${threeDigits[ms - Math.floor(ms / secondMs) * secondMs]}Z`;
 
 /** The number that two characters write, or -1. */
 const digitsAt = (text: string, i: number): number => {

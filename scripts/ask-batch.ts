@@ -59,23 +59,17 @@ export const askBatch = async (
   }
 };
 
-const answerTo = async (
-  bus: Bus,
-  kind: BatchKind,
-  until: number,
-): Promise<{ batch: string | null; error?: string }> => {
+const answerTo = async (bus: Bus, kind: BatchKind, until: number): Promise<{ batch: string | null; error?: string }> => {
   const nobodyUntil = Date.now() + nobodyMsMax;
   for (;;) {
     const askedAt = Date.now();
     try {
       const timeoutMs = Math.max(1, Math.min(askAgainMs, until - askedAt));
-      for await (const { body } of bus.ask('batch.asked', JSON.stringify({ kind }), { timeoutMs }))
-        return readBatchAnswer(body);
+      for await (const { body } of bus.ask('batch.asked', JSON.stringify({ kind }), { timeoutMs })) return readBatchAnswer(body);
     } catch (error) {
       const now = Date.now();
       const isUnheard = now - askedAt < pauseMs; // nobody listens: the server says so at once
-      if (!(error instanceof OutOfReachError) || bus.isClosed || now >= until || (isUnheard && now >= nobodyUntil))
-        throw error;
+      if (!(error instanceof OutOfReachError) || bus.isClosed || now >= until || (isUnheard && now >= nobodyUntil)) throw error;
     }
     await new Promise((resolve) => {
       setTimeout(resolve, pauseMs);
@@ -83,18 +77,10 @@ const answerTo = async (
   }
 };
 
-const firstOf = async <T>(
-  waitMs: number,
-  bus: Bus,
-  late: string,
-  begin: (resolve: (value: T) => void) => void,
-): Promise<T> => {
+const firstOf = async <T>(waitMs: number, bus: Bus, late: string, begin: (resolve: (value: T) => void) => void): Promise<T> => {
   let timer: NodeJS.Timeout | undefined;
   const timeUp = new Promise<never>((_, reject) => {
-    timer = setTimeout(
-      () => reject(new OutOfReachError(`${late}: \`tidemark status\` shows who is at it`)),
-      Math.max(0, waitMs),
-    );
+    timer = setTimeout(() => reject(new OutOfReachError(`${late}: \`tidemark status\` shows who is at it`)), Math.max(0, waitMs));
   });
   const lost = bus.closed.then((): never => {
     throw new OutOfReachError('the connection was lost: the batch goes on, and `tidemark status` shows its proof');

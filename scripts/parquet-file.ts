@@ -7,10 +7,7 @@ import { fromTuple } from '../protocol/messages/row-tuple.js';
 import { formatPosition } from './position-option.js';
 
 /** Writes to `file`, or gives the bytes. */
-export const writeParquet = async (
-  { rows, terms }: ExactAnswer,
-  file: string | undefined,
-): Promise<Buffer | undefined> => {
+export const writeParquet = async ({ rows, terms }: ExactAnswer, file: string | undefined): Promise<Buffer | undefined> => {
   const { openDuckdb } = await import('../infra/sql/duckdb.js'); // the engine takes memory: only who needs it loads it
   const { viewFiles } = await import('../infra/sql/view-files.js');
   const folder = await mkdtemp(path.join(tmpdir(), 'tidemark-query-'));

@@ -7,9 +7,7 @@ export const parsePosition = (text: string): Position =>
   text.split(',').map((part) => {
     const offset = part.trim() === '' ? 0 : Number(part);
     if (!/^\s*\d*\s*$/.test(part) || !Number.isSafeInteger(offset)) {
-      throw new UsageError(
-        `${JSON.stringify(text)} is no position: write the offsets as an answer gives them, such as 120,88,0,431`,
-      );
+      throw new UsageError(`${JSON.stringify(text)} is no position: write the offsets as an answer gives them, such as 120,88,0,431`);
     }
     return offset;
   });

@@ -34,9 +34,7 @@ const commands: readonly RegisterCommand[] = [
 
 export const createProgram = (): Command => {
   const program = new Command('tidemark')
-    .description(
-      'Service health that answers for its numbers: every acknowledged reading is in every answer exactly once.',
-    )
+    .description('Service health that answers for its numbers: every acknowledged reading is in every answer exactly once.')
     .version(packageVersion(), '--version', 'print the version')
     .helpOption('-h, --help', 'print help')
     .helpCommand('help [command]', 'print help for a command')

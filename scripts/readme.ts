@@ -75,9 +75,7 @@ const inOrder = (a: NumberedPromise, b: NumberedPromise): number =>
 const promisesMarkdown = (): string =>
   table(
     ['', 'promise', 'of', 'shown by'],
-    [...numberedPromises()]
-      .sort(inOrder)
-      .map(({ number, text, file, tests }) => [number, text, link(file), tests.map(link).join(', ')]),
+    [...numberedPromises()].sort(inOrder).map(({ number, text, file, tests }) => [number, text, link(file), tests.map(link).join(', ')]),
   );
 
 const sections: Readonly<Record<string, () => string>> = {
@@ -90,8 +88,7 @@ const sections: Readonly<Record<string, () => string>> = {
 export const renderReadme = (text: string): string =>
   Object.entries(sections).reduce((before, [name, print]) => {
     const place = new RegExp(`(<!-- ${name}: npm run readme -->\\n)[\\s\\S]*?(<!-- end of ${name} -->)`);
-    if (!place.test(before))
-      throw new PromiseError(`README.md has no place for ${name}: put <!-- ${name}: npm run readme --> back`);
+    if (!place.test(before)) throw new PromiseError(`README.md has no place for ${name}: put <!-- ${name}: npm run readme --> back`);
     return before.replace(place, (_, start: string, end: string) => `${start}\n${print()}\n\n${end}`);
   }, text);
 

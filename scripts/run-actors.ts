@@ -21,8 +21,8 @@ import { natsCoordinator } from '../infra/coordination/nats-kv.js';
 import { messageOf } from '../infra/errors.js';
 import { openLocalStorage } from '../infra/storage/local.js';
 import type { ActorName } from '../protocol/catalogue.js';
-import { recount } from './verify/recount.js';
 import { readBatchRequested, readRangeAssigned, readServicesAssigned } from '../protocol/messages/readers.js';
+import { recount } from './verify/recount.js';
 
 /** The actors that this can run; agents have a command of their own. */
 export type RunnableActor = Exclude<ActorName, 'agent'>;
@@ -35,12 +35,21 @@ const isOpenBatch = async (bus: Bus, { batch }: { batch: string }): Promise<bool
 };
 
 const mapper: WorkerDefinition<ReturnType<typeof readRangeAssigned>> = {
-  name: 'mapper', takes: 'range.assigned', produces: 'range.mapped', fails: 'range.failed', read: readRangeAssigned, isOpen: isOpenBatch,
+  name: 'mapper',
+  takes: 'range.assigned',
+  produces: 'range.mapped',
+  fails: 'range.failed',
+  read: readRangeAssigned,
+  isOpen: isOpenBatch,
   work: async (task, env) => mapRange(task, { storage: env.storage, sql: (await env.engine()).sql }),
 };
 
 const reducer: WorkerDefinition<ReturnType<typeof readServicesAssigned>> = {
-  name: 'reducer', takes: 'services.assigned', produces: 'services.reduced', fails: 'services.failed', read: readServicesAssigned,
+  name: 'reducer',
+  takes: 'services.assigned',
+  produces: 'services.reduced',
+  fails: 'services.failed',
+  read: readServicesAssigned,
   isOpen: isOpenBatch,
   work: async (task, env) => reduceServices(task, { storage: env.storage, ...(await env.engine()) }),
 };
@@ -48,13 +57,20 @@ const reducer: WorkerDefinition<ReturnType<typeof readServicesAssigned>> = {
 const start = (name: RunnableActor, world: WorldOfActors, stop: AbortSignal): RunningActor => {
   const fold = <State>(definition: FoldDefinition<State>) => hostFold(definition, world, stop);
   switch (name) {
-    case 'buffer': return fold(buffer);
-    case 'uploader': return fold(uploader);
-    case 'windower': return fold(windower);
-    case 'scheduler': return fold(scheduler);
-    case 'merger': return fold(merger);
-    case 'mapper': return hostWorker(mapper, world, stop);
-    case 'reducer': return hostWorker(reducer, world, stop);
+    case 'buffer':
+      return fold(buffer);
+    case 'uploader':
+      return fold(uploader);
+    case 'windower':
+      return fold(windower);
+    case 'scheduler':
+      return fold(scheduler);
+    case 'merger':
+      return fold(merger);
+    case 'mapper':
+      return hostWorker(mapper, world, stop);
+    case 'reducer':
+      return hostWorker(reducer, world, stop);
   }
 };
 
@@ -69,17 +85,30 @@ const openWorld = async (settings: Settings, log: Logger): Promise<{ world: Worl
     // The engine takes memory: a process of buffers never loads it.
     const [{ openDuckdb }, { viewFiles }] = await Promise.all([import('../infra/sql/duckdb.js'), import('../infra/sql/view-files.js')]);
     await mkdir(tempFolder, { recursive: true });
-    const sql = await openDuckdb({ memoryMiB: settings.memoryMiB, threads: settings.mapThreads, tempFolder, allowedFolders: [settings.data] });
+    const sql = await openDuckdb({
+      memoryMiB: settings.memoryMiB,
+      threads: settings.mapThreads,
+      tempFolder,
+      allowedFolders: [settings.data],
+    });
     return { sql, viewFiles: viewFiles(sql) };
   };
   const coordinator = natsCoordinator(
-    () => open('tidemark leases'), { ttlMs: settings.leaseTtlMs, renewMs: Math.round(settings.leaseTtlMs * 0.27) }, log);
+    () => open('tidemark leases'),
+    { ttlMs: settings.leaseTtlMs, renewMs: Math.round(settings.leaseTtlMs * 0.27) },
+    log,
+  );
   return {
     world: {
-      settings: { ...settings, partitions }, storage, log, coordinator, openBus: open, now: Date.now,
+      settings: { ...settings, partitions },
+      storage,
+      log,
+      coordinator,
+      openBus: open,
+      now: Date.now,
       recount: async ({ bus, storage: files, engine: open }, manifest) =>
         recount({ bus, storage: files, viewFiles: (await open()).viewFiles }, manifest),
-      engine: () => engine ??= openEngine(),
+      engine: () => (engine ??= openEngine()),
     },
     close: async () => {
       await coordinator.close();
@@ -103,7 +132,9 @@ const reportStatus = (actors: readonly RunningActor[], open: WorldOfActors['open
     }
   };
   let reporting = report();
-  const timer = setInterval(() => { reporting = report(); }, 1_000);
+  const timer = setInterval(() => {
+    reporting = report();
+  }, 1_000);
   return async () => {
     clearInterval(timer);
     await reporting;
@@ -122,7 +153,9 @@ const reportStatus = (actors: readonly RunningActor[], open: WorldOfActors['open
  * @throws HistoryError, PromiseError and whatever else must end the process, after the others have stopped cleanly.
  */
 export const runActors = async (
-  names: readonly RunnableActor[], settings: Settings, { signal, log }: { signal: AbortSignal; log: Logger },
+  names: readonly RunnableActor[],
+  settings: Settings,
+  { signal, log }: { signal: AbortSignal; log: Logger },
 ): Promise<void> => {
   const { world, close } = await openWorld(settings, log);
   const stop = new AbortController();
@@ -131,10 +164,12 @@ export const runActors = async (
   signal.addEventListener('abort', abort);
   const actors = names.flatMap((name) => Array.from({ length: settings.instances }, () => start(name, world, stop.signal)));
   const stopReporting = reportStatus(actors, world.openBus, log);
-  const ends = actors.map((actor) => actor.ended.catch((error: unknown) => {
-    stop.abort(); // one that must not go on takes the process along
-    throw error;
-  }));
+  const ends = actors.map((actor) =>
+    actor.ended.catch((error: unknown) => {
+      stop.abort(); // one that must not go on takes the process along
+      throw error;
+    }),
+  );
   const results = await Promise.allSettled(ends);
   signal.removeEventListener('abort', abort);
   await stopReporting();

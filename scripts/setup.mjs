@@ -34,8 +34,10 @@ const checkNode = () => {
 const isInstalled = () => {
   try {
     const installed = readJson('node_modules', '.package-lock.json').packages;
-    return Object.entries(readJson('package-lock.json').packages).every(([where, { version, optional }]) =>
-      where === '' || (installed[where] === undefined ? optional === true : installed[where].version === version));
+    return Object.entries(readJson('package-lock.json').packages).every(
+      ([where, { version, optional }]) =>
+        where === '' || (installed[where] === undefined ? optional === true : installed[where].version === version),
+    );
   } catch {
     return false;
   }
@@ -56,10 +58,15 @@ const filesBelow = (folder) =>
 
 /** Compiles what changed, and removes what was compiled from sources that are gone: tests among them would still run. */
 const build = () => {
-  const sources = sourceFolders.map((name) => path.join(top, name)).filter(existsSync).flatMap(filesBelow).filter((file) => file.endsWith('.ts'));
+  const sources = sourceFolders
+    .map((name) => path.join(top, name))
+    .filter(existsSync)
+    .flatMap(filesBelow)
+    .filter((file) => file.endsWith('.ts'));
   const stampFile = path.join(dist, '.built');
   const stamp = [path.join(top, 'tsconfig.json'), path.join(top, 'package-lock.json'), ...sources]
-    .map((file) => `${path.relative(top, file)} ${statSync(file).size} ${statSync(file).mtimeMs}`).join('\n');
+    .map((file) => `${path.relative(top, file)} ${statSync(file).size} ${statSync(file).mtimeMs}`)
+    .join('\n');
   if (existsSync(stampFile) && readFileSync(stampFile, 'utf8') === stamp) return;
   tell('compiling …');
   mkdirSync(dist, { recursive: true });

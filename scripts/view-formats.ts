@@ -24,8 +24,7 @@ export const viewColumns = [
 const moves = /[\p{Cc}\p{Zl}\p{Zp}\u202a-\u202e]/gu;
 
 /** What would move a terminal's cursor, or more, is written as an escape. */
-const printable = (text: string): string =>
-  text.replace(moves, (c) => `\\u${c.charCodeAt(0).toString(16).padStart(4, '0')}`);
+const printable = (text: string): string => text.replace(moves, (c) => `\\u${c.charCodeAt(0).toString(16).padStart(4, '0')}`);
 
 export const formatTable = (rows: readonly ViewRow[]): string =>
   columns([viewColumns, ...rows.map((row) => viewColumns.map((name) => printable(String(row[name]))))]);
@@ -52,6 +51,4 @@ const csvCell = (value: string | number): string => {
 
 /** RFC 4180, with a head line; a text that a spreadsheet would run as a formula gets an apostrophe before it. */
 export const formatCsv = (rows: readonly ViewRow[]): string =>
-  [viewColumns, ...rows.map((row) => viewColumns.map((name) => csvCell(row[name])))]
-    .map((cells) => `${cells.join(',')}\r\n`)
-    .join('');
+  [viewColumns, ...rows.map((row) => viewColumns.map((name) => csvCell(row[name])))].map((cells) => `${cells.join(',')}\r\n`).join('');

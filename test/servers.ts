@@ -18,14 +18,19 @@ export const temporaryFolder = (t: Test): string => {
 /** Ports that were free a moment ago. */
 export const freePorts = async (count: number): Promise<number[]> => {
   const servers = Array.from({ length: count }, () => createServer());
-  const ports = await Promise.all(servers.map((server) => new Promise<number>((resolve, reject) => {
-    server.once('error', reject);
-    server.listen(0, '127.0.0.1', () => {
-      const address = server.address();
-      if (address === null || typeof address === 'string') reject(new OutOfReachError('a TCP server has no port'));
-      else resolve(address.port);
-    });
-  })));
+  const ports = await Promise.all(
+    servers.map(
+      (server) =>
+        new Promise<number>((resolve, reject) => {
+          server.once('error', reject);
+          server.listen(0, '127.0.0.1', () => {
+            const address = server.address();
+            if (address === null || typeof address === 'string') reject(new OutOfReachError('a TCP server has no port'));
+            else resolve(address.port);
+          });
+        }),
+    ),
+  );
   await Promise.all(servers.map((server) => new Promise((resolve) => server.close(resolve))));
   return ports;
 };
@@ -56,7 +61,9 @@ const guard = (pid: number): (() => void) => {
   const shell = spawn('sh', ['-c', `read -r line; kill -9 ${pid}`], { detached: true, stdio: ['pipe', 'ignore', 'ignore'] });
   shell.unref();
   (shell.stdin as unknown as Socket).unref();
-  return () => { shell.kill('SIGKILL'); };
+  return () => {
+    shell.kill('SIGKILL');
+  };
 };
 
 /** Starts nats-server as `tidemark start` does: same configuration, `sync_interval: always`, store in a temporary folder. */
@@ -82,10 +89,18 @@ export const startNats = async (t: Test, options: { data?: string } = {}): Promi
     if (isAlive(current.pid)) process.kill(current.pid, 'SIGCONT');
     await current.stop(2000);
   });
-  const start = async () => { current = await launch(port, httpPort); };
+  const start = async () => {
+    current = await launch(port, httpPort);
+  };
   return {
-    url: current.url, monitoringUrl: current.monitoringUrl, port, httpPort, data,
-    get pid() { return current.pid; },
+    url: current.url,
+    monitoringUrl: current.monitoringUrl,
+    port,
+    httpPort,
+    data,
+    get pid() {
+      return current.pid;
+    },
     async kill() {
       process.kill(current.pid, 'SIGKILL');
       await current.ended;
@@ -96,7 +111,11 @@ export const startNats = async (t: Test, options: { data?: string } = {}): Promi
       await current.stop();
       await start();
     },
-    pause: () => { process.kill(current.pid, 'SIGSTOP'); },
-    resume: () => { process.kill(current.pid, 'SIGCONT'); },
+    pause: () => {
+      process.kill(current.pid, 'SIGSTOP');
+    },
+    resume: () => {
+      process.kill(current.pid, 'SIGCONT');
+    },
   };
 };

@@ -1,4 +1,6 @@
 /** How a buffer begins (F1, B4, B5, B10), stores its table, and purges METRICS (B11). */
+
+import { createHash, randomBytes } from 'node:crypto';
 import type { Env } from '../../infra/actor/env.js';
 import type { Beginning } from '../../infra/actor/fold.js';
 import { type History, isBeyond, readHistory } from '../../infra/actor/history-guard.js';
@@ -7,14 +9,13 @@ import type { Bus, LogStart } from '../../infra/bus/bus.js';
 import { segmentsStream } from '../../infra/bus/streams.js';
 import { FileMissingError, HistoryError, RetryableError } from '../../infra/errors.js';
 import { readPartStored, readPlaceStored, readRawStored, readTableStored } from '../../protocol/messages/readers.js';
-import type { TableStored } from '../../protocol/messages/table-stored.js';
 import { noChain } from '../../protocol/messages/segment-sealed.js';
+import type { TableStored } from '../../protocol/messages/table-stored.js';
 import { decodeHead } from '../../protocol/segment.js';
-import { createHash, randomBytes } from 'node:crypto';
 import type { BufferState } from '../buffer.js';
 import { readNamed } from '../scheduler/manifest.js';
 import { openSegment, type Place } from './open-segment.js';
-import { emptyTable, entryOf, forgetSilent, fromSnapshot, setMissing, type SourceTable, takeAgain, toSnapshot } from './source-table.js';
+import { emptyTable, entryOf, forgetSilent, fromSnapshot, type SourceTable, setMissing, takeAgain, toSnapshot } from './source-table.js';
 
 /** A source is forgotten this long after its last reading. */
 const forgetAfterMs = 30 * 86_400_000;
@@ -53,9 +54,7 @@ export const beginBuffer = async (env: Env, partition: number): Promise<Beginnin
 };
 
 /** B5. @throws PromiseError when the file is not what was announced; RetryableError when a newer one took its place meanwhile */
-const readSnapshot = async (
-  env: Env, partition: number, { sequence, message }: NonNullable<History['table']>,
-): Promise<SourceTable> => {
+const readSnapshot = async (env: Env, partition: number, { sequence, message }: NonNullable<History['table']>): Promise<SourceTable> => {
   try {
     return fromSnapshot((await readNamed(env, message.file)).toString('utf8'));
   } catch (error) {
@@ -68,18 +67,26 @@ const readSnapshot = async (
 
 /** B4: what SEGMENTS took since the snapshot, from the heads alone. */
 const replay = async (
-  env: Env, partition: number, snapshotSequence: number | undefined, table: SourceTable, from: number, to: number,
+  env: Env,
+  partition: number,
+  snapshotSequence: number | undefined,
+  table: SourceTable,
+  from: number,
+  to: number,
 ): Promise<void> => {
   if (from > to) return;
   const reader = await env.bus.read(segmentsStream(partition), { start: { sequence: from }, held: 64 });
   try {
-    for (let expected = from; expected <= to;) {
+    for (let expected = from; expected <= to; ) {
       await reader.ready();
       for (const message of reader.take(64)) {
         if (message.sequence !== expected) {
           const newest = await env.bus.last('STORED', `table.stored.${partition}`);
-          if (newest?.sequence !== snapshotSequence) throw new RetryableError(`partition ${partition} has a newer snapshot, and SEGMENTS was purged up to it`);
-          throw new HistoryError(`${segmentsStream(partition)} has no ${expected}, which the table of sources needs: it goes on at ${message.sequence}`);
+          if (newest?.sequence !== snapshotSequence)
+            throw new RetryableError(`partition ${partition} has a newer snapshot, and SEGMENTS was purged up to it`);
+          throw new HistoryError(
+            `${segmentsStream(partition)} has no ${expected}, which the table of sources needs: it goes on at ${message.sequence}`,
+          );
         }
         const head = decodeHead(message.body);
         for (const source of head.taken) {
@@ -101,7 +108,8 @@ const resumeMetrics = async (bus: Bus, partition: number, place: Place): Promise
   if (place.sequence === 0) return { start: 'first', skip: undefined };
   const there = await bus.at('METRICS', place.sequence);
   if (there?.received === place.received && there.subject.startsWith(`metrics.${partition}.`)) {
-    return place.lines < 0 ? { start: { sequence: place.sequence + 1 }, skip: undefined }
+    return place.lines < 0
+      ? { start: { sequence: place.sequence + 1 }, skip: undefined }
       : { start: { sequence: place.sequence }, skip: { sequence: place.sequence, lines: place.lines } };
   }
   return { start: { time: place.received }, skip: undefined };

@@ -1,10 +1,11 @@
 /** What the buffer has gathered since the last segment: the next one, while it fills. */
+
+import type { Output } from '../../infra/actor/output.js';
 import type { Missing } from '../../protocol/messages/fields.js';
 import { recordNumbers, type SegmentHead } from '../../protocol/messages/segment-sealed.js';
 import { addRange, type Range, type Ranges } from '../../protocol/range.js';
-import { recordLine, type Reading } from '../../protocol/reading.js';
-import { refusedBytesMax, RefusedTally } from '../../protocol/refused-tally.js';
-import type { Output } from '../../infra/actor/output.js';
+import { type Reading, recordLine } from '../../protocol/reading.js';
+import { RefusedTally, refusedBytesMax } from '../../protocol/refused-tally.js';
 import { missingBytesMax, type SourceEntry } from './source-table.js';
 
 /** With the headers and what is missing it stays below the 1,000,000 bytes that a segment may have. */
@@ -16,7 +17,11 @@ const datesMax = 500;
 /** An acknowledgement tells this many refused at a time. */
 export const refusedToldMax = 100;
 
-export interface Place { readonly sequence: number; readonly received: number; readonly lines: number }
+export interface Place {
+  readonly sequence: number;
+  readonly received: number;
+  readonly lines: number;
+}
 
 interface OpenSource {
   taken: Ranges;
@@ -38,15 +43,22 @@ export interface OpenSegment {
 }
 
 export const openSegment = (from: number): OpenSegment => ({
-  from, lines: '', lineBytes: 0, numbers: [], services: new Map(), sources: new Map(), refused: new RefusedTally(refusedBytesMax), rejected: [],
-  days: new Set(), headBytes: 400,
+  from,
+  lines: '',
+  lineBytes: 0,
+  numbers: [],
+  services: new Map(),
+  sources: new Map(),
+  refused: new RefusedTally(refusedBytesMax),
+  rejected: [],
+  days: new Set(),
+  headBytes: 400,
 });
 
 export const recordsIn = (open: OpenSegment): number => open.numbers.length / recordNumbers.width;
 
 /** Whether it holds anything that a segment must say. */
-export const hasContent = (open: OpenSegment): boolean =>
-  open.numbers.length > 0 || open.sources.size > 0 || !open.refused.isEmpty;
+export const hasContent = (open: OpenSegment): boolean => open.numbers.length > 0 || open.sources.size > 0 || !open.refused.isEmpty;
 
 /** Bytes of a text in JSON: six for a control character. */
 const quotedBytes = (text: string): number => Buffer.byteLength(JSON.stringify(text));
@@ -92,10 +104,13 @@ export const headOf = (open: OpenSegment, partition: number, metrics: Place, mis
   from: open.from,
   to: open.from + recordsIn(open),
   metrics: { ...metrics },
-  taken: [...open.sources].map(([entry, source]) => ({ subject: entry.subject, agent: entry.agent, ranges: source.taken as Range[] as [number, number][] })),
+  taken: [...open.sources].map(([entry, source]) => ({
+    subject: entry.subject,
+    agent: entry.agent,
+    ranges: source.taken as Range[] as [number, number][],
+  })),
   refused: open.refused.toRefused(),
   missing,
   services: [...open.services.keys()],
   lineBytes: open.lineBytes,
 });
-

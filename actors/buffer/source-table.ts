@@ -48,7 +48,7 @@ const keyOf = (subject: string, agent: string): string => `${subject} ${agent}`;
 
 const serviceOf = (subject: string): string => {
   const parsed = parseSubject(subject);
-  return parsed?.kind === 'host' ? decodeName(parsed.serviceCode) ?? parsed.serviceCode : '';
+  return parsed?.kind === 'host' ? (decodeName(parsed.serviceCode) ?? parsed.serviceCode) : '';
 };
 
 export const entryOf = (table: SourceTable, subject: string, agent: string, heardAt: number): SourceEntry => {
@@ -127,12 +127,13 @@ export interface TableSnapshot {
   readonly missing: readonly (readonly [string, number])[];
 }
 
-export const toSnapshot = (table: SourceTable, offset: number): string => JSON.stringify({
-  format: 1,
-  offset,
-  sources: [...table.entries.values()].map((e) => [e.subject, e.agent, e.heardAt, e.closedBelow, e.taken, e.first ?? null]),
-  missing: [...table.missing].map(([service, count]) => [service, toldCount(count)] as const),
-} satisfies TableSnapshot);
+export const toSnapshot = (table: SourceTable, offset: number): string =>
+  JSON.stringify({
+    format: 1,
+    offset,
+    sources: [...table.entries.values()].map((e) => [e.subject, e.agent, e.heardAt, e.closedBelow, e.taken, e.first ?? null]),
+    missing: [...table.missing].map(([service, count]) => [service, toldCount(count)] as const),
+  } satisfies TableSnapshot);
 
 export const fromSnapshot = (text: string): SourceTable => {
   const snapshot = JSON.parse(text) as TableSnapshot;

@@ -19,10 +19,13 @@ export const every = <T extends string>(ms: number, tick: T, scheduler: Schedule
 export const beginningTicks: Observable<string> = of('snapshot', 'purge');
 
 export const bufferTicks = (
-  opening: Observable<number | undefined>, times: { sealAfterMs: number; snapshotEveryMs: number; purgeEveryMs: number }, scheduler: SchedulerLike,
-): Observable<string> => merge(
-  sealTicks(opening, times.sealAfterMs, scheduler),
-  every(1_000, 'position', scheduler), // B9: at most one a second
-  every(times.snapshotEveryMs, 'snapshot', scheduler),
-  every(times.purgeEveryMs, 'purge', scheduler),
-);
+  opening: Observable<number | undefined>,
+  times: { sealAfterMs: number; snapshotEveryMs: number; purgeEveryMs: number },
+  scheduler: SchedulerLike,
+): Observable<string> =>
+  merge(
+    sealTicks(opening, times.sealAfterMs, scheduler),
+    every(1_000, 'position', scheduler), // B9: at most one a second
+    every(times.snapshotEveryMs, 'snapshot', scheduler),
+    every(times.purgeEveryMs, 'purge', scheduler),
+  );

@@ -1,12 +1,7 @@
 /** Rows of an answer into the bodies of its chunks: JSON for everybody, blocks for the client library. */
 
 import { chunkBytesMax } from '../../protocol/messages/chunks.js';
-import {
-  blockBytesPerRow,
-  blockColumns,
-  encodeRowBlocks,
-  type RowBlocksHead,
-} from '../../protocol/messages/row-blocks.js';
+import { blockBytesPerRow, blockColumns, encodeRowBlocks, type RowBlocksHead } from '../../protocol/messages/row-blocks.js';
 import type { Terms } from '../../protocol/messages/view.js';
 import type { MinuteRow } from '../../protocol/minute-row.js';
 import type { Question } from './question.js';

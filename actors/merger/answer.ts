@@ -25,11 +25,7 @@ const triesMax = 5;
 const rowsBetweenYields = 20_000;
 
 /** The bodies of the answer's chunks, in order; all of one position. @throws PromiseError when a file is not what was named */
-export const answerQuestion = async (
-  view: View,
-  months: MonthCache,
-  question: Question,
-): Promise<(string | Uint8Array)[]> => {
+export const answerQuestion = async (view: View, months: MonthCache, question: Question): Promise<(string | Uint8Array)[]> => {
   for (let tries = 1; ; tries++) {
     const snapshot = takeSnapshot(view, question);
     try {
@@ -62,12 +58,7 @@ const answerSnapshot = async (snapshot: Snapshot, months: MonthCache): Promise<(
 };
 
 /** The columns of a service's months in the range, in order. */
-const batchSources = async (
-  { batch, question }: Snapshot,
-  months: MonthCache,
-  service: string,
-  steps: Steps,
-): Promise<RowColumns[]> => {
+const batchSources = async ({ batch, question }: Snapshot, months: MonthCache, service: string, steps: Steps): Promise<RowColumns[]> => {
   const sources: RowColumns[] = [];
   for (const file of monthsBetween(batch, service, question.from, question.to)) {
     const [start, end] = monthSpan(file.month);
@@ -102,8 +93,7 @@ const mergeMinutes = (
       writer.row(minute, scratch);
     }
   }
-  for (; next < minutes.length; next++)
-    writer.row(minutes[next] as number, realtime.get(minutes[next] as number) as MinuteRow);
+  for (; next < minutes.length; next++) writer.row(minutes[next] as number, realtime.get(minutes[next] as number) as MinuteRow);
 };
 
 /** Sums by step: the real-time rows are summed already, the batch's come to them. */
@@ -135,10 +125,7 @@ const mergeSteps = (
 };
 
 /** The newest minute of the services asked for. A file is read for it only if it may hold a newer one than is known. */
-const newestOf = async (
-  { batch, question, newestRealtime }: Snapshot,
-  months: MonthCache,
-): Promise<number | undefined> => {
+const newestOf = async ({ batch, question, newestRealtime }: Snapshot, months: MonthCache): Promise<number | undefined> => {
   let newest = newestRealtime;
   const lastFiles: MonthFile[] = [];
   for (const service of question.services ?? batch?.months.keys() ?? []) {

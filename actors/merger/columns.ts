@@ -46,8 +46,7 @@ export const toColumns = (rows: readonly { readonly minute: number; readonly row
   const column = (value: (row: MinuteRow) => number): Float64Array => Float64Array.from(rows, ({ row }) => value(row));
   const wide = new Map<number, MinuteRow>();
   rows.forEach(({ row }, i) => {
-    if (typeof row.cpu === 'bigint' || typeof row.ram === 'bigint' || typeof row.disk === 'bigint')
-      wide.set(i, { ...row });
+    if (typeof row.cpu === 'bigint' || typeof row.ram === 'bigint' || typeof row.disk === 'bigint') wide.set(i, { ...row });
   });
   return {
     length: rows.length,

@@ -19,8 +19,7 @@ const combine = (into: RefusedCounts, more: Refused, combined: (was: number, cou
 };
 
 /** Adds the counts of another range. */
-export const addRefused = (into: RefusedCounts, more: Refused): void =>
-  combine(into, more, (was, count) => was + count);
+export const addRefused = (into: RefusedCounts, more: Refused): void => combine(into, more, (was, count) => was + count);
 
 /** Counts over the same beginning, seen again: they only grow, so the higher one is the later one. */
 export const raiseRefused = (into: RefusedCounts, more: Refused): void => combine(into, more, Math.max);

@@ -28,12 +28,7 @@ export interface Comparison {
 export const examplesMax = 10;
 
 /** @throws PromiseError when a file is not what its manifest names; FileMissingError */
-export const compareViews = async (
-  old: BatchView | null,
-  lower: RowTable,
-  manifest: Manifest,
-  months: MonthCache,
-): Promise<Comparison> => {
+export const compareViews = async (old: BatchView | null, lower: RowTable, manifest: Manifest, months: MonthCache): Promise<Comparison> => {
   const fresh = toBatchView(manifest);
   const found = new Found();
   for (const [service, names] of monthsOfAll(old, lower, fresh)) {
@@ -43,8 +38,7 @@ export const compareViews = async (
       const [from, to] = monthSpan(month);
       const added: [number, MinuteRow][] = [];
       lower.eachBetween(service, from, to, (minute, row) => added.push([minute, { ...row }]));
-      if (added.length === 0 && before !== undefined && before.path === after?.path && before.sha256 === after.sha256)
-        continue;
+      if (added.length === 0 && before !== undefined && before.path === after?.path && before.sha256 === after.sha256) continue;
       const oldRows = before === undefined ? undefined : await months.loadOnce(before);
       const newRows = after === undefined ? undefined : await months.loadSuccessor(before, after);
       compareMonth(service, oldRows, added, newRows, found);

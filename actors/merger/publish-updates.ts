@@ -43,12 +43,7 @@ export const publishUpdates = (state: MergerState): Output[] => {
 };
 
 /** Of a service whose batch file is not what was stored nothing is said, until another batch view is taken over. */
-const bodiesOf = async (
-  state: MergerState,
-  service: string,
-  minutes: readonly number[],
-  { log }: Env,
-): Promise<readonly string[]> => {
+const bodiesOf = async (state: MergerState, service: string, minutes: readonly number[], { log }: Env): Promise<readonly string[]> => {
   const { unsaid } = state;
   try {
     if (!unsaid.has(service)) return (await updateOf(state.view, state.months, service, minutes)).bodies;

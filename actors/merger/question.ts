@@ -26,10 +26,8 @@ export const readQuestion = (asked: ViewAsked, now: number): Question => {
   const to = readTime('to', asked.to, now);
   if (from >= to) throw new UsageError(`from (${asked.from}) is not before to (${asked.to})`);
   const zone = asked.zone ?? 'UTC';
-  if (!isZone(zone))
-    throw new UsageError(`${zone} is no time zone that is known here: write a name such as Europe/Berlin`);
-  const services =
-    asked.services === undefined || asked.services.length === 0 ? undefined : [...new Set(asked.services)].sort();
+  if (!isZone(zone)) throw new UsageError(`${zone} is no time zone that is known here: write a name such as Europe/Berlin`);
+  const services = asked.services === undefined || asked.services.length === 0 ? undefined : [...new Set(asked.services)].sort();
   return {
     from,
     to,

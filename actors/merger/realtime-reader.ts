@@ -40,10 +40,7 @@ export const openPart = (from: number, lateBefore: number): OpenPart => ({
 export const lastOf = (chain: Chain): OpenPart => chain[chain.length - 1] as OpenPart;
 
 /** What W1 says of an update, for a reader whose open part is [from, to). */
-export const judge = (
-  open: { from: number; to: number },
-  update: { from: number; since: number; to: number },
-): Outcome | 'next' => {
+export const judge = (open: { from: number; to: number }, update: { from: number; since: number; to: number }): Outcome | 'next' => {
   if (update.to < open.to) return 'ignored';
   if (update.from === open.from && update.since <= open.to) return 'applied';
   if (update.from === open.to && update.since === update.from) return 'next';
@@ -79,17 +76,12 @@ export interface Following {
  * Applies an update to a chain, whole or not at all: an update after which the records in the rows are not the offsets in
  * the range does not fit, whatever it says.
  */
-export const followUpdate = (
-  chain: Chain,
-  update: RealtimeUpdated,
-  { lateBefore, mayGoBack, changed }: Following,
-): Outcome => {
+export const followUpdate = (chain: Chain, update: RealtimeUpdated, { lateBefore, mayGoBack, changed }: Following): Outcome => {
   const again = reopened(chain, update);
   const takesPlace = again >= 0 && (mayGoBack || update.to >= lastOf(chain).to);
   const verdict = takesPlace ? 'applied' : judge(lastOf(chain), update);
   if (verdict === 'ignored' || verdict === 'rebuild') return verdict;
-  const open =
-    verdict === 'next' ? openPart(update.from, lateBefore) : takesPlace ? (chain[again] as OpenPart) : lastOf(chain);
+  const open = verdict === 'next' ? openPart(update.from, lateBefore) : takesPlace ? (chain[again] as OpenPart) : lastOf(chain);
   const rows = update.rows.map((tuple) => fromTuple(tuple as RowTuple));
   if (messagesWith(open, rows) !== update.to - update.from) return 'rebuild';
   if (takesPlace) chain.length = again + 1;

@@ -29,8 +29,7 @@ interface ServiceRows {
   late: number;
 }
 
-const isWide = (row: WideSums): boolean =>
-  typeof row.cpu === 'bigint' || typeof row.ram === 'bigint' || typeof row.disk === 'bigint';
+const isWide = (row: WideSums): boolean => typeof row.cpu === 'bigint' || typeof row.ram === 'bigint' || typeof row.disk === 'bigint';
 
 export class RowTable {
   readonly #pages: Float64Array[] = [];

@@ -13,8 +13,7 @@ const exactBelow = 1e15;
 
 /** The text of a percentage. */
 export const percentText = (millionths: Sum): string => {
-  if (typeof millionths === 'bigint' || millionths >= exactBelow || millionths < 0)
-    return String(toPercent(millionths));
+  if (typeof millionths === 'bigint' || millionths >= exactBelow || millionths < 0) return String(toPercent(millionths));
   const whole = Math.floor(millionths / millionthsPerUnit);
   const rest = millionths - whole * millionthsPerUnit;
   if (rest === 0) return `${whole}`;

@@ -45,11 +45,7 @@ export const takeSnapshot = (view: View, question: Question): Snapshot => {
   return { question, batch: view.batch, terms: termsOf(view, question.services), services, realtime, newestRealtime };
 };
 
-const withBatchServices = (
-  batch: BatchView | null,
-  realtime: ReadonlyMap<string, unknown>,
-  { from, to }: Question,
-): string[] => {
+const withBatchServices = (batch: BatchView | null, realtime: ReadonlyMap<string, unknown>, { from, to }: Question): string[] => {
   const services = new Set(realtime.keys());
   for (const service of batch?.months.keys() ?? []) {
     if (monthsBetween(batch, service, from, to).length > 0) services.add(service);
@@ -57,12 +53,7 @@ const withBatchServices = (
   return [...services].sort();
 };
 
-const sumInto = (
-  realtime: Map<string, Map<number, MinuteRow>>,
-  service: string,
-  table: RowTable,
-  question: Question,
-): void => {
+const sumInto = (realtime: Map<string, Map<number, MinuteRow>>, service: string, table: RowTable, question: Question): void => {
   const steps = new Steps(question);
   let rows = realtime.get(service);
   table.eachBetween(service, question.from, question.to, (minute, row) => {

@@ -4,8 +4,8 @@ import type { Beginning } from '../../infra/actor/fold.js';
 import type { LogMessage } from '../../infra/bus/bus.js';
 import { FileMissingError, messageOf, PromiseError, RetryableError } from '../../infra/errors.js';
 import type { RowColumns } from '../../infra/sql/sql.js';
-import type { PartStored } from '../../protocol/messages/part-stored.js';
 import type { BatchReady } from '../../protocol/messages/batch.js';
+import type { PartStored } from '../../protocol/messages/part-stored.js';
 import { readPartStored, readViewProved, readViewUpdated } from '../../protocol/messages/readers.js';
 import type { Position } from '../../protocol/range.js';
 import { newestProved, readProofs } from '../scheduler/begin.js';
@@ -13,17 +13,21 @@ import { loadProved } from '../scheduler/manifest.js';
 import { Changes } from './changes.js';
 import { MonthCache } from './month-cache.js';
 import { PositionGate } from './position-gate.js';
-import { UpdateChunks } from './update-chunks.js';
-import { loadPart, monthReader } from './view-files.js';
 import type { Outcome } from './realtime-reader.js';
+import { UpdateChunks } from './update-chunks.js';
 import { applyPart, createView, jumpBehind, type View } from './view.js';
+import { loadPart, monthReader } from './view-files.js';
 
 /** What the rows of batch files may take in memory, bytes; hours get a quarter besides. */
 const monthBytesMax = 96 * 1024 * 1024;
 
 const saidAgainMs = 10_000;
 
-export interface Fault { readonly reason: string; readonly partition: number; readonly to: number }
+export interface Fault {
+  readonly reason: string;
+  readonly partition: number;
+  readonly to: number;
+}
 
 export interface MergerState {
   readonly view: View;
@@ -107,7 +111,7 @@ const behind = async ({ bus }: Env, batch: string): Promise<number> => {
   const last = await bus.last('BATCH', 'view.proved');
   const reader = await bus.read('BATCH', { filter: 'view.proved', start: 'first', held: 256 });
   try {
-    for (let at = 0; at < (last?.sequence ?? 0);) {
+    for (let at = 0; at < (last?.sequence ?? 0); ) {
       await reader.ready();
       for (const message of reader.take(256)) {
         at = message.sequence;
@@ -127,7 +131,7 @@ const readParts = async (env: Env, view: View): Promise<{ storedEnd: number; bro
   if (last === undefined) return { storedEnd: 0, broken };
   const reader = await env.bus.read('STORED', { filter: 'part.stored.*', start: 'first', held: 500 });
   try {
-    for (let at = 0; at < last.sequence;) {
+    for (let at = 0; at < last.sequence; ) {
       await reader.ready();
       for (const message of reader.take(500)) {
         const part = readPartStored(message.body);
@@ -150,14 +154,14 @@ const mustNotLag = async ({ bus }: Env, view: View, partition: number): Promise<
   const { storedTo } = view.partitions[partition] as { storedTo: number };
   const proved = newestProved(await readProofs(bus));
   if (proved !== undefined && (proved.cut[partition] as number) > storedTo) {
-    throw new RetryableError(`parts of partition ${partition} behind ${storedTo} are gone, and batch ${proved.batch} holds them: begins anew from it`);
+    throw new RetryableError(
+      `parts of partition ${partition} behind ${storedTo} are gone, and batch ${proved.batch} holds them: begins anew from it`,
+    );
   }
 };
 
 /** Applies a part; with a fault nothing may be answered from the view until another one lies above it. */
-export const applyOrFault = async (
-  env: Env, view: View, part: PartStored,
-): Promise<{ outcome: Outcome; fault: Fault | undefined }> => {
+export const applyOrFault = async (env: Env, view: View, part: PartStored): Promise<{ outcome: Outcome; fault: Fault | undefined }> => {
   const { partition, from, to } = part;
   const first = applyPart(view, part);
   if (first === 'gap') {
@@ -176,9 +180,7 @@ export const applyOrFault = async (
 export const isNotAsStored = (error: unknown): boolean => error instanceof PromiseError || error instanceof FileMissingError;
 
 /** A part's rows, or what is wrong with its file: then nothing may be answered from what has it. */
-export const loadPartOrFault = async (
-  env: Env, part: PartStored,
-): Promise<{ rows: RowColumns | null; fault: Fault | undefined }> => {
+export const loadPartOrFault = async (env: Env, part: PartStored): Promise<{ rows: RowColumns | null; fault: Fault | undefined }> => {
   try {
     return { rows: await loadPart(env.storage, (await env.engine()).viewFiles, part), fault: undefined };
   } catch (error) {

@@ -18,12 +18,7 @@ export interface ServiceUpdate {
  * The updates of what `view.changes.take()` gave for a service. Rows are as they are when this resolves; call it for one
  * service after the other and publish before the next, so that no service goes back in position.
  */
-export const updateOf = async (
-  view: View,
-  months: MonthCache,
-  service: string,
-  minutes: readonly number[],
-): Promise<ServiceUpdate> => {
+export const updateOf = async (view: View, months: MonthCache, service: string, minutes: readonly number[]): Promise<ServiceUpdate> => {
   for (;;) {
     const { batch } = view;
     const batchRows = new Map<number, MinuteRow>();
@@ -38,12 +33,7 @@ export const updateOf = async (
   }
 };
 
-const writeUpdate = (
-  view: View,
-  service: string,
-  minutes: readonly number[],
-  batchRows: ReadonlyMap<number, MinuteRow>,
-): string[] => {
+const writeUpdate = (view: View, service: string, minutes: readonly number[], batchRows: ReadonlyMap<number, MinuteRow>): string[] => {
   const write = columnsWriter(service);
   const tables = realtimeTables(view);
   const head =

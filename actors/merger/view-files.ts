@@ -9,14 +9,9 @@ import type { ReadMonth } from './month-cache.js';
 import { RowTable } from './row-table.js';
 
 /** The rows of a stored part; null when it holds no record. @throws PromiseError, FileMissingError */
-export const loadPart = async (
-  storage: Storage,
-  viewFiles: ViewFiles,
-  part: PartStored,
-): Promise<RowColumns | null> => {
+export const loadPart = async (storage: Storage, viewFiles: ViewFiles, part: PartStored): Promise<RowColumns | null> => {
   if (part.file === undefined) {
-    if (part.to > part.from)
-      throw new PromiseError(`part [${part.from}, ${part.to}) of partition ${part.partition} names no file`);
+    if (part.to > part.from) throw new PromiseError(`part [${part.from}, ${part.to}) of partition ${part.partition} names no file`);
     return null;
   }
   const columns = await viewFiles.read(await storage.local(part.file.path, part.file));
@@ -30,11 +25,7 @@ export const loadPart = async (
 };
 
 /** The rows of several parts together, one file at a time: the lower half of a batch. */
-export const loadParts = async (
-  storage: Storage,
-  viewFiles: ViewFiles,
-  parts: readonly PartStored[],
-): Promise<RowTable> => {
+export const loadParts = async (storage: Storage, viewFiles: ViewFiles, parts: readonly PartStored[]): Promise<RowTable> => {
   const rows = new RowTable();
   for (const part of parts) {
     const columns = await loadPart(storage, viewFiles, part);

@@ -106,5 +106,4 @@ export const cutOf = (view: View): Position => view.batch?.cut ?? zeroPosition(v
 export const positionOf = (view: View): Position => view.partitions.map(({ chain }) => lastOf(chain).to);
 
 /** How far the stored parts go that answers come from. */
-export const storedPosition = (view: View): Position =>
-  view.partitions.map(({ chain }) => (chain[0] as { from: number }).from);
+export const storedPosition = (view: View): Position => view.partitions.map(({ chain }) => (chain[0] as { from: number }).from);

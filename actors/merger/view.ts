@@ -120,8 +120,7 @@ export const applyPart = (view: View, part: PartStored, rows?: RowColumns | null
   }
   const lateBefore = lateBeforeOf(view.batch);
   const { beside } = partition;
-  const inPlace =
-    beside === null || beside.pending.length === 0 ? takeFirst(partition.chain, part, lateBefore) : undefined;
+  const inPlace = beside === null || beside.pending.length === 0 ? takeFirst(partition.chain, part, lateBefore) : undefined;
   if (inPlace !== undefined) {
     partition.storedTo = part.to;
     partition.beside = null;

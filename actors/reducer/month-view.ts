@@ -7,15 +7,7 @@ import type { Storage } from '../../infra/storage/storage.js';
 import { type ExactSums, exactBelow, exactSumsKey, parseExactSums } from '../../protocol/exact-sums.js';
 import { groupBy } from '../../protocol/group-by.js';
 import type { MonthFile, ServicesAssigned } from '../../protocol/messages/batch.js';
-import {
-  mergeRows,
-  parquetMetadata,
-  projectRows,
-  restoreRows,
-  rowColumns,
-  rowTypes,
-  timeStamp,
-} from '../../protocol/minute-row-sql.js';
+import { mergeRows, parquetMetadata, projectRows, restoreRows, rowColumns, rowTypes, timeStamp } from '../../protocol/minute-row-sql.js';
 import { parseSum } from '../../protocol/units.js';
 
 /** One month of one service that has to be written. `rows`: about how many it will have. */
@@ -68,9 +60,7 @@ export const makeView = async (
   const merged = mergeRows('fresh', ['i']);
   // Sorted while they are numbers: with the times as text it costs five times as much.
   const make = (rows: string) =>
-    sql.run(
-      `CREATE OR REPLACE TEMP TABLE view AS ${projectRows(`(FROM (${rows}) ORDER BY i, minute)`, 'BIGINT', ['i'])}`,
-    );
+    sql.run(`CREATE OR REPLACE TEMP TABLE view AS ${projectRows(`(FROM (${rows}) ORDER BY i, minute)`, 'BIGINT', ['i'])}`);
   if (files.length === 0) return await make(merged);
   await createTable(
     sql,
@@ -92,8 +82,7 @@ export const makeView = async (
   await sql.run('DROP TABLE old');
 };
 
-const monthStart = (month: string, later: number): number =>
-  Date.UTC(Number(month.slice(0, 4)), Number(month.slice(5)) - 1 + later);
+const monthStart = (month: string, later: number): number => Date.UTC(Number(month.slice(0, 4)), Number(month.slice(5)) - 1 + later);
 
 /** Makes the table `exact`: the base's sums that are past what a double gives back. */
 const createExact = async (sql: Sql, files: readonly string[], base: readonly MonthFile[]): Promise<void> => {

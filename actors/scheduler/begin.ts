@@ -14,7 +14,7 @@ export const readProofs = async (bus: Bus): Promise<ViewProved[]> => {
   const proofs: ViewProved[] = [];
   const reader = await bus.read('BATCH', { filter: 'view.proved', start: 'first', held: 256 });
   try {
-    for (let at = 0; at < last.sequence;) {
+    for (let at = 0; at < last.sequence; ) {
       await reader.ready();
       for (const message of reader.take(256)) {
         proofs.push(readViewProved(message.body));
@@ -51,14 +51,26 @@ export const beginScheduler = async (env: Env): Promise<Beginning<SchedulerState
   const proofs = await readProofs(bus);
   const proved = newestProved(proofs);
   const newest = proofs.at(-1);
-  const manifest = proved && await loadProved(env, proved);
-  const base: Base = proved === undefined || manifest === undefined ? emptyBase(partitions) : {
-    batch: proved.batch, cut: proved.cut, manifest: proved.manifest, requestedAt: proved.requestedAt,
-    recomputed: manifest.recomputed, recomputedAt: manifest.recomputedAt ?? 0, refused: manifest.refused, missing: manifest.missing, indexes: manifest.indexes ?? [],
-  };
+  const manifest = proved && (await loadProved(env, proved));
+  const base: Base =
+    proved === undefined || manifest === undefined
+      ? emptyBase(partitions)
+      : {
+          batch: proved.batch,
+          cut: proved.cut,
+          manifest: proved.manifest,
+          requestedAt: proved.requestedAt,
+          recomputed: manifest.recomputed,
+          recomputedAt: manifest.recomputedAt ?? 0,
+          refused: manifest.refused,
+          missing: manifest.missing,
+          indexes: manifest.indexes ?? [],
+        };
   const isProved = lastBatch.batch !== null && proofs.some(({ batch }) => batch === lastBatch.batch);
-  const dueAt = base.batch === null ? env.now() + Math.min(60_000, settings.batchEveryMs)
-    : Math.max(env.now() + 1_000, base.requestedAt + settings.batchEveryMs);
+  const dueAt =
+    base.batch === null
+      ? env.now() + Math.min(60_000, settings.batchEveryMs)
+      : Math.max(env.now() + 1_000, base.requestedAt + settings.batchEveryMs);
   return {
     state: {
       partitions,

@@ -54,10 +54,11 @@ export const sweepAtBeginning = ({ base, lastBatch }: SchedulerState): Output =>
   do: 'work',
   what: 'sweep',
   beside: true,
-  run: (env) => quietly(env, async () => {
-    if (lastBatch !== null) await removeMinutes(env, lastBatch);
-    if (base.batch !== null) await sweepBatchFiles(env, base.batch);
-  }),
+  run: (env) =>
+    quietly(env, async () => {
+      if (lastBatch !== null) await removeMinutes(env, lastBatch);
+      if (base.batch !== null) await sweepBatchFiles(env, base.batch);
+    }),
 });
 
 /** Cleaning up is never worth a life: what could not go now goes later. */
@@ -112,13 +113,15 @@ const sweepBatchFiles = async (env: Env, proved: string): Promise<void> => {
   const current = await readManifestOf(env, proved);
   if (current === undefined) return;
   const base = current.base === null ? undefined : await readManifestOf(env, current.base);
-  const kept = new Set([current, base].flatMap((manifest) => [
-    ...(manifest?.files ?? []).map(({ path }) => path), ...(manifest?.indexes ?? []).map(({ path }) => path),
-    ...(manifest ? [manifestPath(manifest.batch)] : []),
-  ]));
+  const kept = new Set(
+    [current, base].flatMap((manifest) => [
+      ...(manifest?.files ?? []).map(({ path }) => path),
+      ...(manifest?.indexes ?? []).map(({ path }) => path),
+      ...(manifest ? [manifestPath(manifest.batch)] : []),
+    ]),
+  );
   for (const path of await env.storage.list('views/batch')) {
     const batch = /(\d{6,})\.(?:parquet|json|commits\.ndjson)$/.exec(path)?.[1];
     if (batch !== undefined && Number(batch) <= Number(proved) && !kept.has(path)) await env.storage.remove(path);
   }
 };
-

@@ -14,8 +14,10 @@ export const sha256Of = (bytes: Uint8Array): string => createHash('sha256').upda
 export const readNamed = async ({ storage }: Pick<Env, 'storage'>, file: StoredFile): Promise<Buffer> => {
   const bytes = await storage.read(file.path);
   if (bytes.byteLength !== file.bytes || sha256Of(bytes) !== file.sha256) {
-    throw new PromiseError(`${file.path} is not what was stored: ${bytes.byteLength} bytes, sha256 ${sha256Of(bytes)}; `
-      + `named were ${file.bytes} bytes, sha256 ${file.sha256}`);
+    throw new PromiseError(
+      `${file.path} is not what was stored: ${bytes.byteLength} bytes, sha256 ${sha256Of(bytes)}; ` +
+        `named were ${file.bytes} bytes, sha256 ${file.sha256}`,
+    );
   }
   return bytes;
 };
@@ -25,14 +27,16 @@ export const readNamed = async ({ storage }: Pick<Env, 'storage'>, file: StoredF
  * records of its files do not sum to the offsets in its cut (S6)
  */
 export const loadManifestOf = async (
-  env: Pick<Env, 'storage'>, named: { readonly batch: string; readonly cut: Position; readonly manifest: StoredFile },
+  env: Pick<Env, 'storage'>,
+  named: { readonly batch: string; readonly cut: Position; readonly manifest: StoredFile },
 ): Promise<Manifest> => {
   const { path } = named.manifest;
   const manifest = readManifest(await readNamed(env, named.manifest));
   const { batch, cut, files } = manifest;
   if (batch !== named.batch || !samePosition(cut, named.cut)) {
-    throw new PromiseError(`${path} is of batch ${batch} with the cut ${cut.join(',')}; `
-      + `named was batch ${named.batch} with the cut ${named.cut.join(',')}`);
+    throw new PromiseError(
+      `${path} is of batch ${batch} with the cut ${cut.join(',')}; ` + `named was batch ${named.batch} with the cut ${named.cut.join(',')}`,
+    );
   }
   const records = files.reduce((sum, { msg_num }) => sum + msg_num, 0);
   if (records !== sumPosition(cut)) {
@@ -47,8 +51,11 @@ export const loadProved = async (env: Pick<Env, 'storage'>, proved: ViewProved):
     return await loadManifestOf(env, proved);
   } catch (error) {
     if (!(error instanceof PromiseError || error instanceof FileMissingError)) throw error;
-    throw new PromiseError(`the manifest of the newest proved batch: ${messageOf(error)}. `
-      + 'Put a whole copy in its place: views/batch/latest.json is one if its sha256 is the one named', { cause: error });
+    throw new PromiseError(
+      `the manifest of the newest proved batch: ${messageOf(error)}. ` +
+        'Put a whole copy in its place: views/batch/latest.json is one if its sha256 is the one named',
+      { cause: error },
+    );
   }
 };
 
@@ -56,7 +63,9 @@ const byServiceAndMonth = (a: MonthFile, b: MonthFile): number =>
   a.service < b.service ? -1 : a.service > b.service ? 1 : a.month < b.month ? -1 : 1;
 
 export const writeManifest = async (
-  env: Pick<Env, 'storage'>, { draft, index }: Pick<OpenBatch, 'draft' | 'index'>, listings: readonly StoredFile[],
+  env: Pick<Env, 'storage'>,
+  { draft, index }: Pick<OpenBatch, 'draft' | 'index'>,
+  listings: readonly StoredFile[],
 ): Promise<{ manifest: StoredFile; rows: number }> => {
   const files: MonthFile[] = [];
   for (const listing of listings) files.push(...readServiceListing(await readNamed(env, listing)).files);

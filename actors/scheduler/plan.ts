@@ -31,7 +31,13 @@ export const addCommit = (files: Map<string, RawFile>, commit: RawStored, index:
     const known = files.get(bytes.path);
     if (known === undefined) {
       files.set(bytes.path, {
-        path: bytes.path, partition: commit.partition, from: commit.from, to: commit.to, bytes: bytes.toByte, records: bytes.records, index,
+        path: bytes.path,
+        partition: commit.partition,
+        from: commit.from,
+        to: commit.to,
+        bytes: bytes.toByte,
+        records: bytes.records,
+        index,
       });
     } else {
       known.to = commit.to;
@@ -47,14 +53,25 @@ export const addCommit = (files: Map<string, RawFile>, commit: RawStored, index:
  * `files` holds what is below `from`, `commits` the rest. Groups must stay in one task.
  */
 export const chooseInputs = (
-  from: Position, cut: Position, dates: Dates, files: ReadonlyMap<string, RawFile>, commits: readonly RawStored[],
+  from: Position,
+  cut: Position,
+  dates: Dates,
+  files: ReadonlyMap<string, RawFile>,
+  commits: readonly RawStored[],
 ): RawInput[][] => {
   const groups: RawInput[][] = [];
   const whole = new Map<string, RawInput>();
   for (const file of files.values()) {
     if (!isRecomputed(dates, file.path)) continue;
     whole.set(file.path, {
-      path: file.path, partition: file.partition, fromByte: 0, toByte: file.bytes, fileBytes: file.bytes, from: file.from, to: file.to, records: file.records,
+      path: file.path,
+      partition: file.partition,
+      fromByte: 0,
+      toByte: file.bytes,
+      fileBytes: file.bytes,
+      from: file.from,
+      to: file.to,
+      records: file.records,
     });
   }
   for (const commit of commits) {
@@ -78,23 +95,40 @@ const addWhole = (whole: Map<string, RawInput>, commit: RawStored, bytes: Commit
   const known = whole.get(bytes.path);
   const isNext = known?.toByte === bytes.fromByte;
   if (known !== undefined && !isNext) whole.set(`${known.path} ${known.fromByte}`, known);
-  whole.set(bytes.path, known === undefined || !isNext
-    ? {
-      path: bytes.path, partition: commit.partition, fromByte: bytes.fromByte, toByte: bytes.toByte, fileBytes: bytes.toByte,
-      from: commit.from, to: commit.to, records: bytes.records,
-    }
-    : { ...known, toByte: bytes.toByte, to: commit.to, records: known.records + bytes.records });
+  whole.set(
+    bytes.path,
+    known === undefined || !isNext
+      ? {
+          path: bytes.path,
+          partition: commit.partition,
+          fromByte: bytes.fromByte,
+          toByte: bytes.toByte,
+          fileBytes: bytes.toByte,
+          from: commit.from,
+          to: commit.to,
+          records: bytes.records,
+        }
+      : { ...known, toByte: bytes.toByte, to: commit.to, records: known.records + bytes.records },
+  );
 };
 
 /** A commit in which `from` or the cut lies. Of a recomputed date its records below `from` count too. */
 const straddling = (commit: RawStored, from: number, cut: number, dates: Dates): RawInput[] => {
-  const inputs = commit.files.map((bytes): RawInput => {
-    const lowest = isRecomputed(dates, bytes.path) ? commit.from : Math.max(commit.from, from);
-    return {
-      path: bytes.path, partition: commit.partition, fromByte: bytes.fromByte, toByte: bytes.toByte, fileBytes: bytes.toByte,
-      from: lowest, to: Math.min(commit.to, cut), records: 0,
-    };
-  }).filter((input) => input.from < input.to);
+  const inputs = commit.files
+    .map((bytes): RawInput => {
+      const lowest = isRecomputed(dates, bytes.path) ? commit.from : Math.max(commit.from, from);
+      return {
+        path: bytes.path,
+        partition: commit.partition,
+        fromByte: bytes.fromByte,
+        toByte: bytes.toByte,
+        fileBytes: bytes.toByte,
+        from: lowest,
+        to: Math.min(commit.to, cut),
+        records: 0,
+      };
+    })
+    .filter((input) => input.from < input.to);
   const [first, ...others] = inputs;
   if (first === undefined) return [];
   const lowest = Math.min(...inputs.map((input) => input.from));

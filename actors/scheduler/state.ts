@@ -2,13 +2,19 @@
 import { createHash } from 'node:crypto';
 import type { PlainMessage } from '../../infra/bus/bus.js';
 import type {
-  BatchReady, BatchRequested, Manifest, RangeMapped, ServicesAssigned, ServicesReduced, ViewProved,
+  BatchReady,
+  BatchRequested,
+  Manifest,
+  RangeMapped,
+  ServicesAssigned,
+  ServicesReduced,
+  ViewProved,
 } from '../../protocol/messages/batch.js';
 import type { Missing, Refused } from '../../protocol/messages/fields.js';
 import type { PartStored } from '../../protocol/messages/part-stored.js';
 import type { RawStored } from '../../protocol/messages/raw-stored.js';
-import { refusedFileBytesMax, RefusedTally } from '../../protocol/refused-tally.js';
 import { type Position, zeroPosition } from '../../protocol/range.js';
+import { RefusedTally, refusedFileBytesMax } from '../../protocol/refused-tally.js';
 import { addCommit, type RawFile } from './plan.js';
 
 /** The newest proved batch, on which the next one builds (S5). */
@@ -25,7 +31,10 @@ export interface Base {
 }
 
 /** A file's path and content, decided and not yet written. */
-export interface PlannedFile { readonly path: string; readonly content: Buffer }
+export interface PlannedFile {
+  readonly path: string;
+  readonly content: Buffer;
+}
 
 export interface OpenBatch {
   readonly requested: BatchRequested;
@@ -83,8 +92,15 @@ export interface SchedulerState {
 }
 
 export const emptyBase = (partitions: number): Base => ({
-  batch: null, cut: zeroPosition(partitions), manifest: null, requestedAt: 0, recomputed: {}, recomputedAt: 0, refused: {},
-  missing: Array.from({ length: partitions }, () => ({})), indexes: [],
+  batch: null,
+  cut: zeroPosition(partitions),
+  manifest: null,
+  requestedAt: 0,
+  recomputed: {},
+  recomputedAt: 0,
+  refused: {},
+  missing: Array.from({ length: partitions }, () => ({})),
+  indexes: [],
 });
 
 /** A commit, read again after a restart or for the first time. */
@@ -100,19 +116,25 @@ export const noteCommit = (state: SchedulerState, commit: Sequenced<RawStored>):
 export const notePart = (state: SchedulerState, part: Sequenced<PartStored>): void => {
   const parts = state.parts[part.partition] as Sequenced<PartStored>[];
   state.lastPart[part.partition] = part.sequence;
-  const known = parts.at(-1)?.to ?? state.base.cut[part.partition] as number;
+  const known = parts.at(-1)?.to ?? (state.base.cut[part.partition] as number);
   if (part.to > known) parts.push(part);
 };
 
 /** Rows of the real-time view that are not in the batch view. */
-export const realtimeRows = (state: SchedulerState): number =>
-  state.parts.flat().reduce((sum, { rows }) => sum + rows, 0);
+export const realtimeRows = (state: SchedulerState): number => state.parts.flat().reduce((sum, { rows }) => sum + rows, 0);
 
 /** The base becomes the proved batch: what is below its cut is known by file from now on. */
 export const rebase = (state: SchedulerState, proved: ViewProved, draft: OpenBatch['draft']): void => {
   state.base = {
-    batch: proved.batch, cut: proved.cut, manifest: proved.manifest, requestedAt: proved.requestedAt,
-    recomputed: draft.recomputed, recomputedAt: draft.recomputedAt ?? 0, refused: draft.refused, missing: draft.missing, indexes: draft.indexes ?? [],
+    batch: proved.batch,
+    cut: proved.cut,
+    manifest: proved.manifest,
+    requestedAt: proved.requestedAt,
+    recomputed: draft.recomputed,
+    recomputedAt: draft.recomputedAt ?? 0,
+    refused: draft.refused,
+    missing: draft.missing,
+    indexes: draft.indexes ?? [],
   };
   state.commits = state.commits.map((commits, p) => {
     const cut = proved.cut[p] as number;
@@ -131,7 +153,10 @@ export const countsAt = (state: SchedulerState, cut: Position): { refused: Refus
     refused.addAll(part.refused);
     for (const [service, count] of Object.entries(part.missing)) missing[part.partition]?.set(service, count);
   }
-  return { refused: refused.toRefused(), missing: missing.map((counts) => Object.fromEntries([...counts].filter(([, count]) => count > 0))) };
+  return {
+    refused: refused.toRefused(),
+    missing: missing.map((counts) => Object.fromEntries([...counts].filter(([, count]) => count > 0))),
+  };
 };
 
 /** Commits that end at or below a cut, in order of partition and offset. */
@@ -140,7 +165,9 @@ const commitsBelow = (state: SchedulerState, cut: Position): Sequenced<RawStored
 
 /** The raw files of a manifest, what is below the cut by whole commits, and the index of the commits that are new in it. */
 export const rawAt = (
-  state: SchedulerState, cut: Position, batch: string,
+  state: SchedulerState,
+  cut: Position,
+  batch: string,
 ): { raw: RawFile[]; indexes: Base['indexes']; index: PlannedFile | undefined } => {
   const commits = commitsBelow(state, cut);
   const path = `views/batch/${batch}.commits.ndjson`;

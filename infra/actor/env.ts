@@ -1,9 +1,9 @@
 /** What an actor's thin parts touch the world with. */
 import type { Logger } from 'pino';
+import type { Manifest } from '../../protocol/messages/batch.js';
 import type { Bus } from '../bus/bus.js';
 import type { Settings } from '../config.js';
 import type { Sql, ViewFiles } from '../sql/sql.js';
-import type { Manifest } from '../../protocol/messages/batch.js';
 import type { Storage } from '../storage/storage.js';
 
 export interface Env {

@@ -57,9 +57,7 @@ export interface FoldDefinition<State> {
 }
 
 /** How a life ended. A value, not a throw: what follows depends on it. */
-export type LifeEnd =
-  | { readonly kind: 'stopped' }
-  | { readonly kind: 'fenced' | 'lost' | 'history' | 'fault'; readonly error: Error };
+export type LifeEnd = { readonly kind: 'stopped' } | { readonly kind: 'fenced' | 'lost' | 'history' | 'fault'; readonly error: Error };
 
 export interface LifeControl {
   /** A clean stop: give out what is held, then end. */
@@ -78,9 +76,7 @@ export interface LifeControl {
 const stepBytesMax = 512 * 1024;
 
 /** Runs one life to its end. The caller opens `env.bus` and closes it. */
-export const runLife = async <State>(
-  fold: FoldDefinition<State>, env: Env, partition: number, control: LifeControl,
-): Promise<LifeEnd> => {
+export const runLife = async <State>(fold: FoldDefinition<State>, env: Env, partition: number, control: LifeControl): Promise<LifeEnd> => {
   const life = new Life(fold, env, partition, control);
   try {
     await life.run();
@@ -135,12 +131,23 @@ class Life<State> {
       this.closers.push(() => ticking.unsubscribe());
     }
     for (const { subject, queue } of fold.hears ?? []) {
-      this.closers.push(env.bus.hear(subject, (message) => {
-        if (this.heard.length < 10_000) this.heard.push(message); // whoever asked more than that asks again
-        this.arrived();
-      }, queue === undefined ? {} : { queue }));
+      this.closers.push(
+        env.bus.hear(
+          subject,
+          (message) => {
+            if (this.heard.length < 10_000) this.heard.push(message); // whoever asked more than that asks again
+            this.arrived();
+          },
+          queue === undefined ? {} : { queue },
+        ),
+      );
     }
-    this.closers.push(control.onLead(() => { this.leadChanged = true; this.arrived(); }));
+    this.closers.push(
+      control.onLead(() => {
+        this.leadChanged = true;
+        this.arrived();
+      }),
+    );
     for (const signal of [control.stop, control.lost]) {
       signal.addEventListener('abort', this.arrived);
       this.closers.push(() => signal.removeEventListener('abort', this.arrived));
@@ -172,7 +179,9 @@ class Life<State> {
       const input = this.next();
       if (input === undefined) {
         if (this.besides.length > 0 || this.notes.length > 0) continue;
-        await new Promise<void>((resolve) => { this.wake = resolve; });
+        await new Promise<void>((resolve) => {
+          this.wake = resolve;
+        });
         continue;
       }
       const [state, outputs] = this.fold.step(this.state, input, this.env);
@@ -228,10 +237,13 @@ class Life<State> {
           break;
         case 'work': {
           if (output.beside) {
-            output.run(this.env).then(
-              (more) => this.besides.push(more ?? []),
-              (error: unknown) => this.besides.push(error instanceof Error ? error : new RetryableError(messageOf(error))),
-            ).finally(this.arrived);
+            output
+              .run(this.env)
+              .then(
+                (more) => this.besides.push(more ?? []),
+                (error: unknown) => this.besides.push(error instanceof Error ? error : new RetryableError(messageOf(error))),
+              )
+              .finally(this.arrived);
             break;
           }
           crashPoint(`${this.fold.name}.${output.what}.before`);
@@ -269,7 +281,9 @@ class Life<State> {
     const expectedLast = this.fences.get(output.fence) ?? 0;
     const since = performance.now();
     const sequence = await this.env.bus.publish(output.subject, output.body, {
-      ...options, expectedLast, ...(output.fence === output.subject ? {} : { expectedFilter: output.fence }),
+      ...options,
+      expectedLast,
+      ...(output.fence === output.subject ? {} : { expectedFilter: output.fence }),
     });
     this.fences.set(output.fence, sequence);
     // So late an answer may mean that this process was stopped meanwhile, and the answer is read before the timers that see

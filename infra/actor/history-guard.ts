@@ -5,18 +5,22 @@
  * snapshots repeat the chain at which they end, and it must be in the log. STORED is read first, then SEGMENTS: else a commit
  * made in between would look like a mismatch (F4).
  */
-import { readPartStored, readPlaceStored, readRawStored, readTableStored } from '../../protocol/messages/readers.js';
+
 import type { PartStored } from '../../protocol/messages/part-stored.js';
 import type { PlaceStored } from '../../protocol/messages/place-stored.js';
 import type { RawStored } from '../../protocol/messages/raw-stored.js';
-import type { TableStored } from '../../protocol/messages/table-stored.js';
+import { readPartStored, readPlaceStored, readRawStored, readTableStored } from '../../protocol/messages/readers.js';
 import { noChain, type SegmentHead } from '../../protocol/messages/segment-sealed.js';
+import type { TableStored } from '../../protocol/messages/table-stored.js';
 import { chainHeader, decodeHead } from '../../protocol/segment.js';
 import type { Bus, LogMessage } from '../bus/bus.js';
 import { segmentsStream } from '../bus/streams.js';
 import { HistoryError, RetryableError } from '../errors.js';
 
-interface Last<T> { readonly sequence: number; readonly message: T }
+interface Last<T> {
+  readonly sequence: number;
+  readonly message: T;
+}
 
 /** The last outputs of a partition, checked against each other. */
 export interface History {
@@ -41,9 +45,14 @@ export const isBeyond = (place: PlaceStored, part: PartStored | undefined): bool
 
 export const chainOf = (message: LogMessage): string => message.header(chainHeader) ?? '';
 
-const isOvertaken = async (bus: Bus, partition: number, { raw, part, table, noted }: Record<'raw' | 'part' | 'table' | 'noted', Last<unknown> | undefined>): Promise<boolean> => {
-  const sequences = await Promise.all(['raw', 'part', 'table', 'place'].map(async (kind) =>
-    (await bus.last('STORED', `${kind}.stored.${partition}`))?.sequence));
+const isOvertaken = async (
+  bus: Bus,
+  partition: number,
+  { raw, part, table, noted }: Record<'raw' | 'part' | 'table' | 'noted', Last<unknown> | undefined>,
+): Promise<boolean> => {
+  const sequences = await Promise.all(
+    ['raw', 'part', 'table', 'place'].map(async (kind) => (await bus.last('STORED', `${kind}.stored.${partition}`))?.sequence),
+  );
   return [raw, part, table, noted].some((output, i) => output?.sequence !== sequences[i]);
 };
 
@@ -62,7 +71,7 @@ export const readHistory = async (bus: Bus, partition: number): Promise<History>
   const stream = segmentsStream(partition);
   const last = await bus.last(stream, `segment.sealed.${partition}`);
   // Beyond the last part its place stands for it: SEGMENTS is kept from there on.
-  const windower = place ? ['place.stored', place] as const : ['part.stored', part] as const;
+  const windower = place ? (['place.stored', place] as const) : (['part.stored', part] as const);
   for (const [name, output] of [['raw.stored', raw], windower, ['table.stored', table]] as const) {
     if (output === undefined) continue;
     const { sequence, chain } = output.message.segments;
@@ -70,11 +79,21 @@ export const readHistory = async (bus: Bus, partition: number): Promise<History>
     const there = last && sequence <= last.sequence ? await bus.at(stream, sequence) : undefined;
     if (there === undefined || chainOf(there) !== chain) {
       // What was read may be old by now: whoever owns it went on, and SEGMENTS was purged up to there.
-      if (await isOvertaken(bus, partition, { raw, part, table, noted })) throw new RetryableError(`partition ${partition} went on while its history was read`);
-      throw new HistoryError(`the last ${name}.${partition} was made from a log that reached ${stream} ${sequence} (chain ${chain.slice(0, 12)}…), `
-        + `and this log ${there === undefined ? `ends at ${last?.sequence ?? 0}` : 'has another message there'}: it lost its tail or is another. `
-        + 'Bring the right store back, or build everything anew from the raw files with `tidemark recover`');
+      if (await isOvertaken(bus, partition, { raw, part, table, noted }))
+        throw new RetryableError(`partition ${partition} went on while its history was read`);
+      throw new HistoryError(
+        `the last ${name}.${partition} was made from a log that reached ${stream} ${sequence} (chain ${chain.slice(0, 12)}…), ` +
+          `and this log ${there === undefined ? `ends at ${last?.sequence ?? 0}` : 'has another message there'}: it lost its tail or is another. ` +
+          'Bring the right store back, or build everything anew from the raw files with `tidemark recover`',
+      );
     }
   }
-  return { raw, part, table, place, placeSequence: noted?.sequence ?? 0, segment: last && { sequence: last.sequence, received: last.received, head: decodeHead(last.body), chain: chainOf(last) } };
+  return {
+    raw,
+    part,
+    table,
+    place,
+    placeSequence: noted?.sequence ?? 0,
+    segment: last && { sequence: last.sequence, received: last.received, head: decodeHead(last.body), chain: chainOf(last) },
+  };
 };

@@ -30,7 +30,15 @@ const pauseMsMax = 2_000;
 export const newInstance = (): string => randomBytes(4).toString('hex');
 
 const baseStatus = (actor: string, instance: string, state: string): ActorStatus => ({
-  actor, instance, pid: process.pid, host: hostname(), state, partitions: [], places: {}, counts: {}, at: Date.now(),
+  actor,
+  instance,
+  pid: process.pid,
+  host: hostname(),
+  state,
+  partitions: [],
+  places: {},
+  counts: {},
+  at: Date.now(),
 });
 
 interface Share {
@@ -53,7 +61,11 @@ export const hostFold = <State>(fold: FoldDefinition<State>, world: WorldOfActor
   let failed: Error | undefined;
   let fail: (error: Error) => void = () => undefined;
   const failure = new Promise<never>((_, reject) => {
-    fail = (error) => { failed ??= error; state = 'failed'; reject(error); };
+    fail = (error) => {
+      failed ??= error;
+      state = 'failed';
+      reject(error);
+    };
   });
   failure.catch(() => undefined);
   const setLeads = (value: boolean): void => {
@@ -64,7 +76,9 @@ export const hostFold = <State>(fold: FoldDefinition<State>, world: WorldOfActor
   const start = (partition: number): void => {
     const share: Share = { stop: new AbortController(), lost: new AbortController(), ended: Promise.resolve(), place: 0, counts: {} };
     shares.set(partition, share);
-    share.ended = liveOn(partition, share).finally(() => { if (shares.get(partition) === share) shares.delete(partition); });
+    share.ended = liveOn(partition, share).finally(() => {
+      if (shares.get(partition) === share) shares.delete(partition);
+    });
   };
 
   const liveOn = async (partition: number, share: Share): Promise<void> => {
@@ -73,10 +87,21 @@ export const hostFold = <State>(fold: FoldDefinition<State>, world: WorldOfActor
       const startedAt = performance.now();
       const end = await oneLife(partition, share);
       if (end.kind === 'stopped') return;
-      if (share.lost.signal.aborted) { log.info({ partition }, 'lease gone'); return; }
+      if (share.lost.signal.aborted) {
+        log.info({ partition }, 'lease gone');
+        return;
+      }
       const reason = { partition, reason: end.error.message };
-      if (end.kind === 'history') { log.error(reason, 'history does not fit'); fail(end.error); return; }
-      if (end.kind === 'fault') { log.error({ ...reason, stack: end.error.stack }, 'a mistake of ours'); fail(end.error); return; }
+      if (end.kind === 'history') {
+        log.error(reason, 'history does not fit');
+        fail(end.error);
+        return;
+      }
+      if (end.kind === 'fault') {
+        log.error({ ...reason, stack: end.error.stack }, 'a mistake of ours');
+        fail(end.error);
+        return;
+      }
       log.warn({ ...reason, kind: end.kind }, 'life ended, starts again');
       if (performance.now() - startedAt > 10_000) pauseMs = pauseMsMin;
       await pause(pauseMs, share);
@@ -97,8 +122,14 @@ export const hostFold = <State>(fold: FoldDefinition<State>, world: WorldOfActor
         stop: share.stop.signal,
         lost: share.lost.signal,
         leads: () => leads,
-        onLead: (changed) => { leadHandlers.add(changed); return () => leadHandlers.delete(changed); },
-        seen: (report) => { share.place = report.place; share.counts = report.counts; },
+        onLead: (changed) => {
+          leadHandlers.add(changed);
+          return () => leadHandlers.delete(changed);
+        },
+        seen: (report) => {
+          share.place = report.place;
+          share.counts = report.counts;
+        },
       });
     } finally {
       await bus.close();
@@ -115,17 +146,22 @@ export const hostFold = <State>(fold: FoldDefinition<State>, world: WorldOfActor
     const count = fold.share === 'partition' ? world.settings.partitions : 1;
     let membership: Membership | undefined;
     if (fold.share === 'each') start(0);
-    membership = await world.coordinator.join(fold.name, instance, count, fold.share === 'each'
-      ? { gained: () => setLeads(true), lost: () => setLeads(false), wanted: () => undefined }
-      : {
-        gained: (partition) => {
-          if (isEnding) return; // leave() gives it back
-          log.info({ partition }, 'took over');
-          start(partition);
-        },
-        lost: (partition) => shares.get(partition)?.lost.abort(),
-        wanted: (partition) => void stopShare(partition).then(() => membership?.release(partition)),
-      });
+    membership = await world.coordinator.join(
+      fold.name,
+      instance,
+      count,
+      fold.share === 'each'
+        ? { gained: () => setLeads(true), lost: () => setLeads(false), wanted: () => undefined }
+        : {
+            gained: (partition) => {
+              if (isEnding) return; // leave() gives it back
+              log.info({ partition }, 'took over');
+              start(partition);
+            },
+            lost: (partition) => shares.get(partition)?.lost.abort(),
+            wanted: (partition) => void stopShare(partition).then(() => membership?.release(partition)),
+          },
+    );
     await Promise.race([aborted(stop), failure]).finally(async () => {
       isEnding = true;
       if (!failed) state = 'stopping';
@@ -144,7 +180,10 @@ export const hostFold = <State>(fold: FoldDefinition<State>, world: WorldOfActor
       ...baseStatus(fold.name, instance, state === 'standby' && (fold.share === 'each' || shares.size > 0) ? 'working' : state),
       partitions: fold.share === 'partition' ? [...shares.keys()].sort((a, b) => a - b) : [],
       places: Object.fromEntries([...shares].map(([partition, share]) => [partition, share.place])),
-      counts: addCounts([...shares.values()].map((share) => share.counts), fold.share === 'each' && leads ? { leads: 1 } : {}),
+      counts: addCounts(
+        [...shares.values()].map((share) => share.counts),
+        fold.share === 'each' && leads ? { leads: 1 } : {},
+      ),
       ...(failed ? { error: messageOf(failed) } : {}),
     }),
   };
@@ -155,20 +194,22 @@ const addCounts = (all: Record<string, number>[], sum: Record<string, number>): 
   return sum;
 };
 
-const aborted = (signal: AbortSignal): Promise<void> => new Promise((resolve) => {
-  if (signal.aborted) resolve();
-  else signal.addEventListener('abort', () => resolve(), { once: true });
-});
+const aborted = (signal: AbortSignal): Promise<void> =>
+  new Promise((resolve) => {
+    if (signal.aborted) resolve();
+    else signal.addEventListener('abort', () => resolve(), { once: true });
+  });
 
-const pause = (ms: number, share: Share): Promise<void> => new Promise((resolve) => {
-  const signals = [share.stop.signal, share.lost.signal];
-  const end = (): void => {
-    clearTimeout(timer);
-    for (const signal of signals) signal.removeEventListener('abort', end);
-    resolve();
-  };
-  const timer = setTimeout(end, ms);
-  for (const signal of signals) signal.addEventListener('abort', end);
-});
+const pause = (ms: number, share: Share): Promise<void> =>
+  new Promise((resolve) => {
+    const signals = [share.stop.signal, share.lost.signal];
+    const end = (): void => {
+      clearTimeout(timer);
+      for (const signal of signals) signal.removeEventListener('abort', end);
+      resolve();
+    };
+    const timer = setTimeout(end, ms);
+    for (const signal of signals) signal.addEventListener('abort', end);
+  });
 
 export { aborted, baseStatus };

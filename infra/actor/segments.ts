@@ -20,8 +20,10 @@ export const followSegment = (at: SegmentsAt, message: LogMessage): { segment: S
   const { partition, from, to } = segment.head;
   const chain = nextChain(at.chain, message.body);
   if (from !== at.offset || message.sequence !== at.sequence + 1 || chain !== message.header(chainHeader)) {
-    throw new HistoryError(`SEGMENTS-${partition} ${message.sequence} holds offsets [${from}, ${to}) and does not go on from offset ${at.offset}, `
-      + `sequence ${at.sequence}: the log lost or changed messages. Bring the right store back, or build everything anew with \`tidemark recover\``);
+    throw new HistoryError(
+      `SEGMENTS-${partition} ${message.sequence} holds offsets [${from}, ${to}) and does not go on from offset ${at.offset}, ` +
+        `sequence ${at.sequence}: the log lost or changed messages. Bring the right store back, or build everything anew with \`tidemark recover\``,
+    );
   }
   return { segment, at: { offset: to, sequence: message.sequence, chain } };
 };
@@ -44,7 +46,8 @@ export const lookWhy = (outputs: readonly OwnOutput[], at: SegmentsAt, error: un
     for (const { subject, read } of outputs) {
       const last = await bus.last('STORED', subject);
       const sequence = last === undefined ? 0 : read(last.body).segments.sequence;
-      if (sequence > at.sequence) throw new FencedError(`${subject} is at segment ${sequence} by now, here it is at ${at.sequence}`, { cause: error });
+      if (sequence > at.sequence)
+        throw new FencedError(`${subject} is at segment ${sequence} by now, here it is at ${at.sequence}`, { cause: error });
     }
     throw error;
   },

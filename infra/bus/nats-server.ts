@@ -15,7 +15,7 @@ import { messageOf, OutOfReachError } from '../errors.js';
 import { packageFolder } from '../package-folder.js';
 import { isAlive } from '../process.js';
 import { type Greeting, greetingOf, monitoringOf } from './nats-inspect.js';
-import { findNatsServer, type FindOptions } from './nats-program.js';
+import { type FindOptions, findNatsServer } from './nats-program.js';
 
 export interface NatsServerOptions extends FindOptions {
   /** The data folder. */
@@ -62,7 +62,10 @@ export const writeConfiguration = ({ data, port, httpPort }: Pick<NatsServerOpti
   const template = readFileSync(path.join(packageFolder, 'nats.conf'), 'utf8');
   const values = { port, http_port: httpPort, pid_file: pidFile, store_dir: store };
   mkdirSync(data, { recursive: true });
-  writeFileSync(configuration, Object.entries(values).reduce((text, [key, value]) => withValue(text, key, value), template));
+  writeFileSync(
+    configuration,
+    Object.entries(values).reduce((text, [key, value]) => withValue(text, key, value), template),
+  );
   return configuration;
 };
 
@@ -108,16 +111,18 @@ const endOf = async (pid: number): Promise<string> => {
   return `nats-server (pid ${pid}) is gone`;
 };
 
-const stopper = (pid: number, ended: Promise<unknown>) => async (stopMsMax = 10_000): Promise<void> => {
-  if (isAlive(pid)) process.kill(pid, 'SIGTERM');
-  const cancel = new AbortController();
-  const late = sleep(stopMsMax, 'late', { signal: cancel.signal }).catch(() => undefined);
-  if ((await Promise.race([ended, late])) === 'late') {
-    if (isAlive(pid)) process.kill(pid, 'SIGKILL');
-    await ended;
-  }
-  cancel.abort();
-};
+const stopper =
+  (pid: number, ended: Promise<unknown>) =>
+  async (stopMsMax = 10_000): Promise<void> => {
+    if (isAlive(pid)) process.kill(pid, 'SIGTERM');
+    const cancel = new AbortController();
+    const late = sleep(stopMsMax, 'late', { signal: cancel.signal }).catch(() => undefined);
+    if ((await Promise.race([ended, late])) === 'late') {
+      if (isAlive(pid)) process.kill(pid, 'SIGKILL');
+      await ended;
+    }
+    cancel.abort();
+  };
 
 /** What listens on a port of ours: for the refusal. */
 const whoListens = async (port: number): Promise<string | undefined> => {
@@ -158,7 +163,9 @@ const launch = async (options: NatsServerOptions): Promise<NatsServer> => {
     child.once('exit', (code, signal) => resolve(signal === null ? `exit code ${code}` : `signal ${signal}`));
   });
   let over: string | undefined;
-  void ended.then((how) => { over = how; });
+  void ended.then((how) => {
+    over = how;
+  });
   const pid = child.pid ?? 0;
   const deadline = Date.now() + readyMsMax;
   let greeting: Greeting | undefined;
@@ -172,7 +179,13 @@ const launch = async (options: NatsServerOptions): Promise<NatsServer> => {
     greeting = await greetingOf(url(port), 1000).catch(() => undefined);
   }
   return {
-    url: url(port), monitoringUrl: httpUrl(httpPort), pid, version: greeting.version, takenOn: false, configuration, ended,
+    url: url(port),
+    monitoringUrl: httpUrl(httpPort),
+    pid,
+    version: greeting.version,
+    takenOn: false,
+    configuration,
+    ended,
     stop: stopper(pid, ended),
   };
 };
@@ -189,4 +202,3 @@ export const startNatsServer = async (options: NatsServerOptions): Promise<NatsS
   const { configuration } = filesOf(options.data);
   return { url: url(port), monitoringUrl: httpUrl(httpPort), pid, version, takenOn: true, configuration, ended, stop: stopper(pid, ended) };
 };
-

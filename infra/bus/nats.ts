@@ -1,12 +1,27 @@
 /** The Bus over NATS JetStream (@nats-io v3, server 2.15 or newer). */
 import { readFileSync } from 'node:fs';
 import {
-  connect, createInbox, credsAuthenticator, headers as newHeaders, type Msg, type MsgHdrs, type NatsConnection, nanos,
-} from '@nats-io/transport-node';
-import {
-  AckPolicy, DeliverPolicy, jetstream, type JetStreamClient, jetstreamManager, type JetStreamManager, type JsMsg, StorageType, type StoredMsg,
+  AckPolicy,
+  DeliverPolicy,
+  type JetStreamClient,
+  type JetStreamManager,
+  type JsMsg,
+  jetstream,
+  jetstreamManager,
+  StorageType,
+  type StoredMsg,
 } from '@nats-io/jetstream';
 import { Kvm } from '@nats-io/kv';
+import {
+  connect,
+  createInbox,
+  credsAuthenticator,
+  type Msg,
+  type MsgHdrs,
+  type NatsConnection,
+  nanos,
+  headers as newHeaders,
+} from '@nats-io/transport-node';
 import { FencedError, messageOf, OutOfReachError, RetryableError } from '../errors.js';
 import type { Bucket, Bus, LogMessage, LogOptions, LogReader, PlainMessage, PublishOptions, Task } from './bus.js';
 import { openLogReader } from './log-reader.js';
@@ -81,14 +96,24 @@ class NatsBus implements Bus {
   private readonly js: JetStreamClient;
   private readonly answers: PublishAnswers;
 
-  constructor(private readonly connection: NatsConnection, private readonly manager: JetStreamManager) {
+  constructor(
+    private readonly connection: NatsConnection,
+    private readonly manager: JetStreamManager,
+  ) {
     this.js = jetstream(connection, { timeout: 5_000 });
     this.answers = new PublishAnswers(connection);
-    this.closed = connection.closed().then((error) => error ?? undefined, (error: Error) => error);
+    this.closed = connection.closed().then(
+      (error) => error ?? undefined,
+      (error: Error) => error,
+    );
   }
 
-  get isClosed(): boolean { return this.connection.isClosed(); }
-  get payloadBytesMax(): number { return this.connection.info?.max_payload ?? 1024 * 1024; }
+  get isClosed(): boolean {
+    return this.connection.isClosed();
+  }
+  get payloadBytesMax(): number {
+    return this.connection.info?.max_payload ?? 1024 * 1024;
+  }
 
   read(stream: string, options: LogOptions): Promise<LogReader> {
     return this.reach(`reading ${stream}`, () => openLogReader(this.connection, this.manager, stream, options));
@@ -139,14 +164,16 @@ class NatsBus implements Bus {
   }
 
   async tasks(stream: string, queue: string, filter: string, options: { ackWaitMs: number }) {
-    await this.reach(`joining the queue ${queue}`, () => this.manager.consumers.add(stream, {
-      durable_name: queue,
-      filter_subject: filter,
-      ack_policy: AckPolicy.Explicit,
-      ack_wait: nanos(options.ackWaitMs),
-      deliver_policy: DeliverPolicy.All,
-      max_ack_pending: 1_000,
-    }));
+    await this.reach(`joining the queue ${queue}`, () =>
+      this.manager.consumers.add(stream, {
+        durable_name: queue,
+        filter_subject: filter,
+        ack_policy: AckPolicy.Explicit,
+        ack_wait: nanos(options.ackWaitMs),
+        deliver_policy: DeliverPolicy.All,
+        max_ack_pending: 1_000,
+      }),
+    );
     const consumer = await this.js.consumers.get(stream, queue);
     let isOpen = true;
     const connection = this.connection;
@@ -156,7 +183,11 @@ class NatsBus implements Bus {
         if (message !== null) yield task(message);
       }
     };
-    return Object.assign(next(), { close: async () => { isOpen = false; } });
+    return Object.assign(next(), {
+      close: async () => {
+        isOpen = false;
+      },
+    });
   }
 
   tell(subject: string, body: Uint8Array | string, values?: Record<string, string>): void {
@@ -167,7 +198,9 @@ class NatsBus implements Bus {
   hear(subject: string, heard: (message: PlainMessage) => void, options: { queue?: string } = {}): () => void {
     const subscription = this.connection.subscribe(subject, {
       ...options,
-      callback: (error, message) => { if (!error) heard(plainMessage(message)); },
+      callback: (error, message) => {
+        if (!error) heard(plainMessage(message));
+      },
     });
     return () => subscription.unsubscribe();
   }
@@ -180,7 +213,9 @@ class NatsBus implements Bus {
       this.connection.publish(subject, body, { reply: inbox });
       for (;;) {
         let timer: NodeJS.Timeout | undefined;
-        const late = new Promise<'late'>((resolve) => { timer = setTimeout(() => resolve('late'), options.timeoutMs); });
+        const late = new Promise<'late'>((resolve) => {
+          timer = setTimeout(() => resolve('late'), options.timeoutMs);
+        });
         const next = await Promise.race([answers.next(), late]);
         clearTimeout(timer);
         if (next === 'late') throw new OutOfReachError(`${subject}: no answer within ${options.timeoutMs} ms`);
@@ -194,9 +229,13 @@ class NatsBus implements Bus {
   }
 
   async bucket(name: string, options: { ttlMs?: number }): Promise<Bucket> {
-    const kv = await this.reach(`opening the bucket ${name}`, () => new Kvm(this.js).create(name, {
-      history: 1, storage: StorageType.Memory, ...(options.ttlMs === undefined ? {} : { ttl: options.ttlMs }),
-    }));
+    const kv = await this.reach(`opening the bucket ${name}`, () =>
+      new Kvm(this.js).create(name, {
+        history: 1,
+        storage: StorageType.Memory,
+        ...(options.ttlMs === undefined ? {} : { ttl: options.ttlMs }),
+      }),
+    );
     const direct = this.manager.direct;
     const prefix = `$KV.${name}.`;
     const unlessTaken = async (write: () => Promise<number>): Promise<number | undefined> => {
@@ -211,7 +250,8 @@ class NatsBus implements Bus {
       get: async (key) => {
         const entry = await kv.get(key);
         return entry && entry.operation === 'PUT'
-          ? { value: entry.value, revision: entry.revision, created: entry.created.getTime() } : undefined;
+          ? { value: entry.value, revision: entry.revision, created: entry.created.getTime() }
+          : undefined;
       },
       create: (key, value) => unlessTaken(() => kv.create(key, value)),
       update: (key, value, revision) => unlessTaken(() => kv.update(key, value, revision)),
@@ -232,9 +272,13 @@ class NatsBus implements Bus {
     };
   }
 
-  flush(): Promise<void> { return this.connection.flush(); }
+  flush(): Promise<void> {
+    return this.connection.flush();
+  }
 
-  async close(): Promise<void> { await this.connection.close(); }
+  async close(): Promise<void> {
+    await this.connection.close();
+  }
 
   private async reach<T>(what: string, use: () => Promise<T>): Promise<T> {
     try {
@@ -256,6 +300,8 @@ const task = (message: JsMsg): Task => ({
   },
   deliveries: message.info.deliveryCount,
   working: () => message.working(),
-  done: async () => { await message.ackAck(); },
+  done: async () => {
+    await message.ackAck();
+  },
   release: (delayMs) => message.nak(delayMs),
 });

@@ -21,7 +21,11 @@ export class PublishAnswers {
   private next = 0;
 
   constructor(private readonly connection: NatsConnection) {
-    connection.subscribe(`${this.prefix}*`, { callback: (error, message) => { if (error === null) this.heard(message); } });
+    connection.subscribe(`${this.prefix}*`, {
+      callback: (error, message) => {
+        if (error === null) this.heard(message);
+      },
+    });
     const lost = (): void => this.fail(() => true, 'the connection was lost');
     connection.closed().then(lost, lost);
   }

@@ -1,9 +1,15 @@
 /** The streams, as the catalogue names them: made at a start if they are not there, checked if they are. */
-import { connect } from '@nats-io/transport-node';
+
 import {
-  DiscardPolicy, jetstreamManager, type JetStreamManager, PersistMode, RetentionPolicy, StorageType, type StreamConfig,
+  DiscardPolicy,
+  type JetStreamManager,
+  jetstreamManager,
+  PersistMode,
+  RetentionPolicy,
+  StorageType,
+  type StreamConfig,
 } from '@nats-io/jetstream';
-import { nanos } from '@nats-io/transport-node';
+import { connect, nanos } from '@nats-io/transport-node';
 import { messageOf, OutOfReachError, SettingsError } from '../errors.js';
 import { connectionOptions, type NatsSettings } from './nats.js';
 
@@ -20,7 +26,13 @@ export const segmentBytesMax = 1_000_000;
 
 type Wanted = Partial<StreamConfig> & { name: string; subjects: string[] };
 
-const kept = { storage: StorageType.File, retention: RetentionPolicy.Limits, max_age: 0, duplicate_window: nanos(120_000), allow_direct: true };
+const kept = {
+  storage: StorageType.File,
+  retention: RetentionPolicy.Limits,
+  max_age: 0,
+  duplicate_window: nanos(120_000),
+  allow_direct: true,
+};
 /** Refuses what does not fit, and never drops what is there. */
 const refuses = { ...kept, discard: DiscardPolicy.New };
 /** May forget its oldest: it is only for people, or can be made again. Costs no fsync. */
@@ -30,14 +42,22 @@ export const segmentsStream = (partition: number): string => `SEGMENTS-${partiti
 
 const wantedStreams = (settings: StreamSettings): Wanted[] => [
   {
-    ...refuses, name: 'METRICS', subjects: ['metrics.>'], max_bytes: settings.metricsBytesMax, persist_mode: PersistMode.Async,
+    ...refuses,
+    name: 'METRICS',
+    subjects: ['metrics.>'],
+    max_bytes: settings.metricsBytesMax,
+    persist_mode: PersistMode.Async,
     subject_transform: { src: 'metrics.>', dest: `metrics.{{partition(${settings.partitions})}}.>` },
   },
-  ...Array.from({ length: settings.partitions }, (_, p): Wanted => (
-    { ...refuses, name: segmentsStream(p), subjects: [`segment.sealed.${p}`], max_bytes: settings.segmentsBytesMax })),
+  ...Array.from(
+    { length: settings.partitions },
+    (_, p): Wanted => ({ ...refuses, name: segmentsStream(p), subjects: [`segment.sealed.${p}`], max_bytes: settings.segmentsBytesMax }),
+  ),
   { ...refuses, name: 'STORED', subjects: ['raw.stored.*', 'part.stored.*', 'place.stored.*', 'table.stored.*'], max_bytes: 256 * MiB },
   {
-    ...refuses, name: 'BATCH', max_bytes: 256 * MiB,
+    ...refuses,
+    name: 'BATCH',
+    max_bytes: 256 * MiB,
     subjects: ['batch.requested', 'batch.ready', 'batch.abandoned', 'range.*', 'services.*', 'view.proved'],
   },
   { ...forgets, name: 'REJECTED', subjects: ['reading.rejected.*'], max_bytes: 64 * MiB },
@@ -56,16 +76,20 @@ export const partitionsOf = (metrics: StreamConfig): number | undefined => {
  * @throws SettingsError if the data has another number of partitions; OutOfReachError if a stream cannot be made.
  */
 export const ensureStreams = async (settings: StreamSettings): Promise<number> => {
-  const connection = await connect({ ...connectionOptions(settings, 'tidemark streams'), reconnect: false })
-    .catch((cause: unknown) => {
-      throw new OutOfReachError(`no NATS server at ${settings.nats} (${messageOf(cause)}): start one, or name another by --nats`, { cause });
-    });
+  const connection = await connect({ ...connectionOptions(settings, 'tidemark streams'), reconnect: false }).catch((cause: unknown) => {
+    throw new OutOfReachError(`no NATS server at ${settings.nats} (${messageOf(cause)}): start one, or name another by --nats`, { cause });
+  });
   try {
     const manager = await jetstreamManager(connection);
-    const there = await manager.streams.info('METRICS').then((info) => partitionsOf(info.config), () => undefined);
+    const there = await manager.streams.info('METRICS').then(
+      (info) => partitionsOf(info.config),
+      () => undefined,
+    );
     if (there !== undefined && there !== settings.partitions) {
-      throw new SettingsError(`this data has ${there} partitions, and --partitions says ${settings.partitions}: `
-        + `start with --partitions ${there}; the number is fixed when the data is made`);
+      throw new SettingsError(
+        `this data has ${there} partitions, and --partitions says ${settings.partitions}: ` +
+          `start with --partitions ${there}; the number is fixed when the data is made`,
+      );
     }
     for (const wanted of wantedStreams(settings)) await ensureStream(manager, wanted);
     return settings.partitions;
@@ -83,8 +107,11 @@ const ensureStream = async (manager: JetStreamManager, wanted: Wanted): Promise<
     } catch (cause) {
       const there = await manager.streams.info(wanted.name).catch(() => undefined); // another start made it meanwhile
       if (there === undefined) {
-        throw new OutOfReachError(`the stream ${wanted.name} cannot be made (${messageOf(cause)}): `
-          + 'JetStream must be on, and have room for max_bytes of all streams', { cause });
+        throw new OutOfReachError(
+          `the stream ${wanted.name} cannot be made (${messageOf(cause)}): ` +
+            'JetStream must be on, and have room for max_bytes of all streams',
+          { cause },
+        );
       }
     }
   }

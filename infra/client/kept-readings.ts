@@ -35,8 +35,7 @@ export const newlyIn = (now: Ranges, before: Ranges): Range[] => {
   return fresh;
 };
 
-const holdsWhole = (ranges: Ranges, from: number, to: number): boolean =>
-  ranges.some((range) => range[0] <= from && to <= range[1]);
+const holdsWhole = (ranges: Ranges, from: number, to: number): boolean => ranges.some((range) => range[0] <= from && to <= range[1]);
 
 export class KeptReadings {
   readings = 0;

@@ -95,8 +95,11 @@ class Window implements PublishWindow {
     this.unasked += 1;
     this.unaskedBytes += body.byteLength;
     const now = Date.now();
-    const asks = this.refused || this.unasked >= this.askEveryMessages || this.unaskedBytes >= answerEveryBytes
-      || now - this.askedAtMs >= answerEveryMs;
+    const asks =
+      this.refused ||
+      this.unasked >= this.askEveryMessages ||
+      this.unaskedBytes >= answerEveryBytes ||
+      now - this.askedAtMs >= answerEveryMs;
     if (asks) this.ask(now);
     const options = { ...(asks ? { reply: this.reply } : {}), ...(headers === undefined ? {} : { headers }) };
     this.connection.publish(subject, body, options);

@@ -78,9 +78,7 @@ const within = async <T>(promise: Promise<T>, waitMs: number, what: () => string
 /** A refusal is JSON that begins with it; an answer's head begins with its terms. */
 const readRefusal = (body: Uint8Array): ViewRefused | undefined => {
   const text = Buffer.from(body.buffer, body.byteOffset, body.byteLength);
-  return text.subarray(0, 9).toString('latin1') === '{"error":'
-    ? (JSON.parse(text.toString('utf8')) as ViewRefused)
-    : undefined;
+  return text.subarray(0, 9).toString('latin1') === '{"error":' ? (JSON.parse(text.toString('utf8')) as ViewRefused) : undefined;
 };
 
 type Visit = (service: string, minute: number, row: MinuteRow) => void;
@@ -100,8 +98,7 @@ const askView = async (bus: Bus, asked: ViewAsked, visit: Visit): Promise<Terms>
       const refusal = readRefusal(next.value.body);
       if (refusal !== undefined) throw toError(refusal);
       const chunk = parseChunk(next.value.header(chunkHeader) ?? formatChunk(0, 1));
-      if (chunk?.index !== expected)
-        throw new OutOfReachError(`view.asked: chunk ${expected + 1} of the answer is missing`);
+      if (chunk?.index !== expected) throw new OutOfReachError(`view.asked: chunk ${expected + 1} of the answer is missing`);
       const { terms } = eachBlockRow(next.value.body, visit);
       expected += 1;
       if (expected === chunk.total) {
@@ -120,9 +117,7 @@ const askView = async (bus: Bus, asked: ViewAsked, visit: Visit): Promise<Terms>
 /** @throws UsageError, OutOfReachError, PromiseError */
 export const queryView = async (bus: Bus, options: QueryOptions): Promise<Answer> => {
   const rows: ViewRow[] = [];
-  const terms = await askView(bus, toAsked(options), (service, start, row) =>
-    rows.push(toViewRow(service, start, row)),
-  );
+  const terms = await askView(bus, toAsked(options), (service, start, row) => rows.push(toViewRow(service, start, row)));
   return { rows, terms };
 };
 

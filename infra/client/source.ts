@@ -284,8 +284,7 @@ class NatsSource implements Source, WindowListener {
     const { partition, offset } = acknowledgement;
     if (offset >= (this.reached?.offset ?? 0)) this.reached = { partition, offset };
     this.counts.sealed = countRanges(after);
-    for (const { reason } of acknowledgement.refused)
-      this.counts.refused[reason] = (this.counts.refused[reason] ?? 0) + 1;
+    for (const { reason } of acknowledgement.refused) this.counts.refused[reason] = (this.counts.refused[reason] ?? 0) + 1;
     const named = this.kept.seal(after, fresh);
     if (fresh.length > 0) this.progress();
     this.counts.kept = this.kept.readings;
@@ -303,8 +302,7 @@ class NatsSource implements Source, WindowListener {
 
   private wake(): void {
     if (this.roomWaiters.length > 0 && this.hasRoom) for (const resolve of this.roomWaiters.splice(0)) resolve();
-    if (this.drainWaiters.length > 0 && this.kept.readings === 0)
-      for (const resolve of this.drainWaiters.splice(0)) resolve();
+    if (this.drainWaiters.length > 0 && this.kept.readings === 0) for (const resolve of this.drainWaiters.splice(0)) resolve();
   }
 
   /** C1: holes below what is acknowledged, and everything when nothing was acknowledged for as long as the pause. */

@@ -214,8 +214,7 @@ class ViewSubscription implements Subscription {
       this.#begun.set(update.service, { change: update, total: chunk.total, next: 1 });
       return undefined;
     }
-    const goesOn =
-      begun?.next === chunk.index && begun.total === chunk.total && reaches(begun.change.position, update.position);
+    const goesOn = begun?.next === chunk.index && begun.total === chunk.total && reaches(begun.change.position, update.position);
     if (begun === undefined || !goesOn) {
       this.#begun.delete(update.service);
       return undefined;
@@ -229,5 +228,4 @@ class ViewSubscription implements Subscription {
 }
 
 /** @param open gives a connection of the subscription's own, each time anew */
-export const subscribeView = (open: () => Promise<Bus>, options: SubscribeOptions): Subscription =>
-  new ViewSubscription(open, options);
+export const subscribeView = (open: () => Promise<Bus>, options: SubscribeOptions): Subscription => new ViewSubscription(open, options);

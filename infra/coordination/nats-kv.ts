@@ -19,7 +19,10 @@ type Values = Awaited<ReturnType<Bucket['all']>>;
 
 /** One for a process: its members look together. `openBus` gives a new connection: a lost one is replaced. */
 export const natsCoordinator = (
-  openBus: () => Promise<Bus>, times: LeaseTimes, log: Logger, scheduler: SchedulerLike = asyncScheduler,
+  openBus: () => Promise<Bus>,
+  times: LeaseTimes,
+  log: Logger,
+  scheduler: SchedulerLike = asyncScheduler,
 ): Coordinator => new NatsCoordinator(openBus, times, log, scheduler);
 
 class NatsCoordinator implements Coordinator {
@@ -34,17 +37,29 @@ class NatsCoordinator implements Coordinator {
     private readonly log: Logger,
     scheduler: SchedulerLike,
   ) {
-    this.renewing = timer(0, times.renewMs, scheduler).pipe(
-      tap(() => { for (const member of this.members) member.dropExpired(); }), // also while a turn hangs
-      exhaustMap(() => this.turn()),
-    ).subscribe();
+    this.renewing = timer(0, times.renewMs, scheduler)
+      .pipe(
+        tap(() => {
+          for (const member of this.members) member.dropExpired();
+        }), // also while a turn hangs
+        exhaustMap(() => this.turn()),
+      )
+      .subscribe();
   }
 
   async join(role: string, instance: string, shares: number, calls: MembershipCalls): Promise<Membership> {
-    const member = new NatsMembership(() => this.bucket(), role, instance, shares, calls, this.times.ttlMs, async () => {
-      this.members.delete(member);
-      await this.turning; // nothing is taken for it any more
-    });
+    const member = new NatsMembership(
+      () => this.bucket(),
+      role,
+      instance,
+      shares,
+      calls,
+      this.times.ttlMs,
+      async () => {
+        this.members.delete(member);
+        await this.turning; // nothing is taken for it any more
+      },
+    );
     this.members.add(member);
     this.turning = this.turning.then(() => this.turn()); // at once, not at the next tick
     return member;
@@ -75,7 +90,9 @@ class NatsCoordinator implements Coordinator {
 
   private async bucket(): Promise<Bucket> {
     this.opening ??= this.openBus().then(async (bus) => {
-      void bus.closed.then(() => { this.opening = undefined; });
+      void bus.closed.then(() => {
+        this.opening = undefined;
+      });
       return { bus, bucket: await bus.bucket('LEASES', { ttlMs: this.times.ttlMs }) };
     });
     try {
@@ -87,7 +104,11 @@ class NatsCoordinator implements Coordinator {
   }
 }
 
-interface Lease { revision: number; renewedAt: number; wanted: boolean }
+interface Lease {
+  revision: number;
+  renewedAt: number;
+  wanted: boolean;
+}
 
 class NatsMembership implements Membership {
   /** Share to the revision of its lease and when it was last renewed, by the monotonic clock. */
@@ -106,7 +127,9 @@ class NatsMembership implements Membership {
 
   async release(share: number): Promise<void> {
     if (!this.held.delete(share)) return;
-    await this.bucket().then((bucket) => bucket.remove(this.leaseKey(share))).catch(() => undefined); // it expires anyway
+    await this.bucket()
+      .then((bucket) => bucket.remove(this.leaseKey(share)))
+      .catch(() => undefined); // it expires anyway
   }
 
   async leave(): Promise<void> {
@@ -114,7 +137,9 @@ class NatsMembership implements Membership {
     this.left = true;
     await this.gone();
     await Promise.all([...this.held.keys()].map((share) => this.release(share)));
-    await this.bucket().then((bucket) => bucket.remove(this.memberKey)).catch(() => undefined);
+    await this.bucket()
+      .then((bucket) => bucket.remove(this.memberKey))
+      .catch(() => undefined);
   }
 
   dropExpired(): void {
@@ -125,12 +150,14 @@ class NatsMembership implements Membership {
   async renew(bucket: Bucket): Promise<void> {
     if (this.left) return;
     await bucket.put(this.memberKey, '');
-    await Promise.all([...this.held].map(async ([share, lease]) => {
-      const startedAt = performance.now();
-      const revision = await bucket.update(this.leaseKey(share), this.instance, lease.revision);
-      if (revision === undefined) this.drop(share);
-      else if (this.held.get(share) === lease) Object.assign(lease, { revision, renewedAt: startedAt });
-    }));
+    await Promise.all(
+      [...this.held].map(async ([share, lease]) => {
+        const startedAt = performance.now();
+        const revision = await bucket.update(this.leaseKey(share), this.instance, lease.revision);
+        if (revision === undefined) this.drop(share);
+        else if (this.held.get(share) === lease) Object.assign(lease, { revision, renewedAt: startedAt });
+      }),
+    );
   }
 
   /** Takes what is free, up to its fair share, and says what another should have. */
@@ -138,8 +165,9 @@ class NatsMembership implements Membership {
     const prefix = `${this.role}.member.`;
     const members = [...values.keys()].filter((key) => key.startsWith(prefix)).map((key) => key.slice(prefix.length));
     if (!members.includes(this.instance)) return; // not seen yet: the next turn decides
-    const owners = Array.from({ length: this.shares }, (_, share) => values.get(this.leaseKey(share)))
-      .map((lease) => lease && Buffer.from(lease.value).toString());
+    const owners = Array.from({ length: this.shares }, (_, share) => values.get(this.leaseKey(share))).map(
+      (lease) => lease && Buffer.from(lease.value).toString(),
+    );
     const holdings = members.map((member) => owners.filter((owner) => owner === member).length);
     const fair = dueShares(this.shares, holdings, this.held.size);
     for (let share = 0; share < this.shares && this.held.size < fair && !this.left; share++) {
@@ -157,8 +185,12 @@ class NatsMembership implements Membership {
     }
   }
 
-  private get memberKey(): string { return `${this.role}.member.${this.instance}`; }
-  private leaseKey(share: number): string { return `${this.role}.lease.${share}`; }
+  private get memberKey(): string {
+    return `${this.role}.member.${this.instance}`;
+  }
+  private leaseKey(share: number): string {
+    return `${this.role}.lease.${share}`;
+  }
 
   private drop(share: number): void {
     if (this.held.delete(share)) this.calls.lost(share);

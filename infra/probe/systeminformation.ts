@@ -87,9 +87,7 @@ export const machineProbe = async ({ diskPath }: { diskPath: string }): Promise<
 const choose = async (choice: ProcessChoice): Promise<ProcessUse[]> => {
   if ('pids' in choice) return readProcesses(choice.pids());
   const except = new Set(choice.exceptPids?.() ?? []);
-  return (await readProcesses()).filter(
-    ({ pid, name, ownName }) => (name === choice.name || ownName === choice.name) && !except.has(pid),
-  );
+  return (await readProcesses()).filter(({ pid, name, ownName }) => (name === choice.name || ownName === choice.name) && !except.has(pid));
 };
 
 /** The processes of one program, together: cpu in percent of one core, ram of the machine's memory. */

@@ -4,14 +4,7 @@
  * The file of one service's month says so by `service` in its key-value metadata; its `exact_sums` is then keyed by
  * minute, else by service and minute (protocol/exact-sums.ts).
  */
-import {
-  exactBelow,
-  type ExactSums,
-  exactSumsKey,
-  formatExactSums,
-  needsExactSums,
-  parseExactSums,
-} from '../../protocol/exact-sums.js';
+import { type ExactSums, exactBelow, exactSumsKey, formatExactSums, needsExactSums, parseExactSums } from '../../protocol/exact-sums.js';
 import type { KeyedRow, MinuteRow } from '../../protocol/minute-row.js';
 import {
   copyToParquet,
@@ -28,8 +21,7 @@ import type { RowColumns, ViewFiles } from './sql.js';
 
 export const viewFiles = (sql: Duckdb): ViewFiles => ({
   write: (localFile, rows, metadata) => sql.session((session) => writeRows(session, localFile, rows, metadata)),
-  read: (localFile, options = {}) =>
-    sql.session((session) => readRows(session, localFile, options.singleService === true)),
+  read: (localFile, options = {}) => sql.session((session) => readRows(session, localFile, options.singleService === true)),
 });
 
 /** The row's numbers in the order of `rowColumns` after the service. */
@@ -47,21 +39,14 @@ const numbersOf: ((keyed: KeyedRow) => number)[] = [
   ({ row }) => row.messages,
 ];
 
-const writeRows = async (
-  sql: Duckdb,
-  localFile: string,
-  rows: readonly KeyedRow[],
-  metadata: Record<string, string>,
-): Promise<void> => {
+const writeRows = async (sql: Duckdb, localFile: string, rows: readonly KeyedRow[], metadata: Record<string, string>): Promise<void> => {
   await sql.run(`CREATE TEMP TABLE rows (${rowTypes('DOUBLE')})`);
   await sql.append(
     'rows',
     [rows.map((keyed) => keyed.service), ...numbersOf.map((numberOf) => Float64Array.from(rows, numberOf))],
     rows.length,
   );
-  const wide = rows
-    .filter(({ row }) => needsExactSums(row))
-    .map(({ service, minute, row }) => ({ ...row, service, minute }));
+  const wide = rows.filter(({ row }) => needsExactSums(row)).map(({ service, minute, row }) => ({ ...row, service, minute }));
   const type = messageType(rows.reduce((max, { row }) => Math.max(max, row.messages), 0));
   await sql.run(
     ...copyToParquet(projectRows('(FROM rows ORDER BY service, minute)', type), viewFormat, localFile, {
@@ -127,12 +112,7 @@ type Eleven = [
 const anyFrom = (limit: number, sums: Float64Array): boolean => sums.some((sum) => sum >= limit);
 
 /** @throws PromiseError when a row's sum is too large for a double and the file does not name it exactly. */
-const putExactSums = (
-  columns: RowColumns,
-  wide: Map<number, MinuteRow>,
-  found: readonly string[],
-  localFile: string,
-): void => {
+const putExactSums = (columns: RowColumns, wide: Map<number, MinuteRow>, found: readonly string[], localFile: string): void => {
   const keyOf = (service: string, minute: number) => `${minute} ${service}`;
   const exact = new Map(
     found

@@ -7,29 +7,10 @@
  * and what a killed one left there goes at the next start.
  */
 import { constants, createReadStream } from 'node:fs';
-import {
-  type FileHandle,
-  link,
-  mkdir,
-  open,
-  readdir,
-  readFile,
-  rename,
-  rm,
-  rmdir,
-  stat,
-  unlink,
-} from 'node:fs/promises';
+import { type FileHandle, link, mkdir, open, readdir, readFile, rename, rm, rmdir, stat, unlink } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import { crashPoint } from '../crash-point.js';
-import {
-  FileExistsError,
-  FileMissingError,
-  messageOf,
-  PromiseError,
-  RetryableError,
-  TidemarkError,
-} from '../errors.js';
+import { FileExistsError, FileMissingError, messageOf, PromiseError, RetryableError, TidemarkError } from '../errors.js';
 import { chunkBytes, codeOf, hashFile, makeWorkFolder, syncFile, writeSynced } from './disk.js';
 import { claimFormat } from './format.js';
 import { checkPath } from './paths.js';
@@ -43,8 +24,7 @@ const durableFoldersMax = 10_000;
 /** An error of the file system in our words: the file is missing, or it will be tried again. */
 const inOurWords = (error: unknown, doing: string, path: string): TidemarkError => {
   if (error instanceof TidemarkError) return error;
-  if (codeOf(error) === 'ENOENT')
-    return new FileMissingError(`${doing} ${path}: there is no such file`, { cause: error });
+  if (codeOf(error) === 'ENOENT') return new FileMissingError(`${doing} ${path}: there is no such file`, { cause: error });
   return new RetryableError(`${doing} ${path}: ${messageOf(error)}`, { code: 'E_STORAGE', cause: error });
 };
 

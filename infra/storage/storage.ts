@@ -49,4 +49,3 @@ export interface Storage {
   /** A folder on this machine for files that are being made; emptied at a start. */
   readonly workFolder: string;
 }
-

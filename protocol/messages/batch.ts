@@ -154,16 +154,18 @@ export const Manifest = Type.Object({
   requestedAt: Instant,
   files: Type.Array(MonthFile),
   /** Each raw file: what commits that end at or below the cut say of it: bytes, lowest and highest offset, records. */
-  raw: Type.Array(Type.Object({
-    path: Type.String(),
-    partition: Partition,
-    from: Offset,
-    to: Offset,
-    bytes: Count,
-    records: Count,
-    /** The newest index file with a commit of it. */
-    index: Type.Optional(Type.String()),
-  })),
+  raw: Type.Array(
+    Type.Object({
+      path: Type.String(),
+      partition: Partition,
+      from: Offset,
+      to: Offset,
+      bytes: Count,
+      records: Count,
+      /** The newest index file with a commit of it. */
+      index: Type.Optional(Type.String()),
+    }),
+  ),
   /** Index files: the commits themselves (RawStored, one a line), of each batch's [from, to); they outlive the purge of STORED. */
   indexes: Type.Optional(Type.Array(Type.Object({ ...FileShape, from: PositionShape, to: PositionShape }))),
   /** When each date was last made from all its raw data: by which batch, and when that was asked for. */

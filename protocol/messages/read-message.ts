@@ -1,6 +1,7 @@
 /** Checks a body once, where it enters the process. */
-import { Compile } from 'typebox/compile';
+
 import type { Static, TSchema } from 'typebox';
+import { Compile } from 'typebox/compile';
 
 /** A body that is not what its message says: what was wrong, and where in it. */
 export class MalformedMessage extends Error {

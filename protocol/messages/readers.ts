@@ -1,7 +1,7 @@
 /** One reader for each message with a JSON body. */
 import { ActorStatus } from './actor-status.js';
-import { BatchAnswer, BatchAsked } from './batch-asked.js';
 import * as batch from './batch.js';
+import { BatchAnswer, BatchAsked } from './batch-asked.js';
 import { PartStored } from './part-stored.js';
 import { PlaceStored } from './place-stored.js';
 import { RawStored } from './raw-stored.js';

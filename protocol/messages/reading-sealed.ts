@@ -18,5 +18,5 @@ export type ReadingSealed = Type.Static<typeof ReadingSealed>;
 
 /** B7: what a source is told whose n = 1 came again as another line. */
 export const startedAgainWarning = (to: number): string =>
-  `n = 1 came again as another reading: readings up to n = ${to} are taken for copies of those of before and do not count. `
-  + 'Take a new agent id at each start, or keep n and the readings durably';
+  `n = 1 came again as another reading: readings up to n = ${to} are taken for copies of those of before and do not count. ` +
+  'Take a new agent id at each start, or keep n and the readings durably';

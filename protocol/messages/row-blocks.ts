@@ -36,10 +36,7 @@ export const decodeRowBlocks = (body: Uint8Array): { head: RowBlocksHead; column
 };
 
 /** Each row of a chunk, in order. `row` is only valid during the call. */
-export const eachBlockRow = (
-  body: Uint8Array,
-  visit: (service: string, minute: number, row: MinuteRow) => void,
-): RowBlocksHead => {
+export const eachBlockRow = (body: Uint8Array, visit: (service: string, minute: number, row: MinuteRow) => void): RowBlocksHead => {
   const { head, columns } = decodeRowBlocks(body);
   const rows = columns.length / blockColumns;
   const [minute, cpu, ram, disk, maxCpu, maxCpuAt, maxRam, maxRamAt, maxDisk, maxDiskAt, messages] = Array.from(

@@ -8,8 +8,18 @@ export type RowTuple = (string | number)[];
 const plain = (sum: Sum): string | number => (typeof sum === 'number' ? sum : String(sum));
 
 export const toTuple = (service: string, minute: number, row: MinuteRow): RowTuple => [
-  service, minute, plain(row.cpu), plain(row.ram), plain(row.disk),
-  row.maxCpu, row.maxCpuAt, row.maxRam, row.maxRamAt, row.maxDisk, row.maxDiskAt, row.messages,
+  service,
+  minute,
+  plain(row.cpu),
+  plain(row.ram),
+  plain(row.disk),
+  row.maxCpu,
+  row.maxCpuAt,
+  row.maxRam,
+  row.maxRamAt,
+  row.maxDisk,
+  row.maxDiskAt,
+  row.messages,
 ];
 
 const sum = (value: string | number | undefined): Sum => (typeof value === 'number' ? value : parseSum(value as string));
@@ -20,10 +30,15 @@ export const fromTuple = (tuple: RowTuple): KeyedRow => {
     service: tuple[0] as string,
     minute: numbers[1] as number,
     row: {
-      cpu: sum(tuple[2]), ram: sum(tuple[3]), disk: sum(tuple[4]),
-      maxCpu: numbers[5] as number, maxCpuAt: numbers[6] as number,
-      maxRam: numbers[7] as number, maxRamAt: numbers[8] as number,
-      maxDisk: numbers[9] as number, maxDiskAt: numbers[10] as number,
+      cpu: sum(tuple[2]),
+      ram: sum(tuple[3]),
+      disk: sum(tuple[4]),
+      maxCpu: numbers[5] as number,
+      maxCpuAt: numbers[6] as number,
+      maxRam: numbers[7] as number,
+      maxRamAt: numbers[8] as number,
+      maxDisk: numbers[9] as number,
+      maxDiskAt: numbers[10] as number,
       messages: numbers[11] as number,
     },
   };

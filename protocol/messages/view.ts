@@ -37,9 +37,18 @@ export const Terms = Type.Object({
 export type Terms = Type.Static<typeof Terms>;
 
 const columns = Type.Object({
-  service: Type.String(), time_stamp: Type.String(), cpu: Type.Number(), ram: Type.Number(), disk: Type.Number(),
-  max_cpu_time: Type.String(), max_cpu: Type.Number(), max_ram_time: Type.String(), max_ram: Type.Number(),
-  max_disk_time: Type.String(), max_disk: Type.Number(), msg_num: Count,
+  service: Type.String(),
+  time_stamp: Type.String(),
+  cpu: Type.Number(),
+  ram: Type.Number(),
+  disk: Type.Number(),
+  max_cpu_time: Type.String(),
+  max_cpu: Type.Number(),
+  max_ram_time: Type.String(),
+  max_ram: Type.Number(),
+  max_disk_time: Type.String(),
+  max_disk: Type.Number(),
+  msg_num: Count,
 });
 
 /** One chunk of the answer, in order; the terms stand in each. */

@@ -55,9 +55,7 @@ const makeBatch: Work = async ({ batch, base, cut, data }, commits, sql, mapped)
   const groups = chooseInputs(from, cut, [], new Map(), commits);
   const inputs: RangeMapped[] = [];
   for (const [task, taskInputs] of splitTasks(groups).entries()) {
-    inputs.push(
-      await mapRange({ batch, task, inputs: taskInputs, output: `minutes/${batch}/${task}.parquet` }, { storage, sql }),
-    );
+    inputs.push(await mapRange({ batch, task, inputs: taskInputs, output: `minutes/${batch}/${task}.parquet` }, { storage, sql }));
   }
   mapped();
   const buckets = chooseBuckets(groups);
@@ -114,10 +112,10 @@ const askBarely: Work = async ({ data, batch }, commits, sql, mapped) => {
   const folder = join(data, 'bare', batch);
   await mkdir(folder, { recursive: true });
   for (const { service } of await sql.rows('SELECT DISTINCT service FROM minutes')) {
-    await sql.run(
-      `COPY (SELECT ${bareColumns} FROM minutes WHERE service = $service ORDER BY minute) TO $file (FORMAT parquet)`,
-      { service: String(service), file: join(folder, `${service}.parquet`) },
-    );
+    await sql.run(`COPY (SELECT ${bareColumns} FROM minutes WHERE service = $service ORDER BY minute) TO $file (FORMAT parquet)`, {
+      service: String(service),
+      file: join(folder, `${service}.parquet`),
+    });
   }
   const [counted] = await sql.rows('SELECT count(*) AS rows, sum(msg_num) AS records FROM minutes');
   return { rows: Number(counted?.rows), records: Number(counted?.records), manifest: null };

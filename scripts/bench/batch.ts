@@ -37,10 +37,7 @@ export interface BatchResult {
 }
 
 /** Bare, batch, bare again: the mean of the two bare ones, for the machine is not alone. */
-export const benchBatch = async (
-  records: number,
-  { next = true, tell = (_: string): void => undefined } = {},
-): Promise<BatchResult> => {
+export const benchBatch = async (records: number, { next = true, tell = (_: string): void => undefined } = {}): Promise<BatchResult> => {
   const data = await mkdtemp(join(tmpdir(), 'tidemark-bench-'));
   try {
     const raw = new RawRecords(data);
@@ -102,7 +99,5 @@ export const benchBatch = async (
 /** What is fast and wrong is no result. @throws PromiseError */
 const check = ({ records, rows }: BatchReport, cut: readonly number[], rowsExpected = rows): void => {
   if (records === sumPosition(cut) && rows === rowsExpected) return;
-  throw new PromiseError(
-    `the batch has ${rows} rows of ${records} records; expected were ${rowsExpected} of ${sumPosition(cut)}`,
-  );
+  throw new PromiseError(`the batch has ${rows} rows of ${records} records; expected were ${rowsExpected} of ${sumPosition(cut)}`);
 };

@@ -19,16 +19,21 @@ export interface BenchSystem {
   stop(): Promise<void>;
 }
 
-export interface Usage { readonly cpuSeconds: number; readonly pssBytes: number; readonly rssBytes: number }
+export interface Usage {
+  readonly cpuSeconds: number;
+  readonly pssBytes: number;
+  readonly rssBytes: number;
+}
 
-export const freePort = (): Promise<number> => new Promise((resolve, reject) => {
-  const server = createServer();
-  server.once('error', reject);
-  server.listen(0, '127.0.0.1', () => {
-    const address = server.address();
-    server.close(() => (typeof address === 'object' && address ? resolve(address.port) : reject(new OutOfReachError('no free port'))));
+export const freePort = (): Promise<number> =>
+  new Promise((resolve, reject) => {
+    const server = createServer();
+    server.once('error', reject);
+    server.listen(0, '127.0.0.1', () => {
+      const address = server.address();
+      server.close(() => (typeof address === 'object' && address ? resolve(address.port) : reject(new OutOfReachError('no free port'))));
+    });
   });
-});
 
 const ticksPerSecond = 100;
 
@@ -51,26 +56,48 @@ export const startBenchSystem = async (flags: readonly string[] = []): Promise<B
   const data = await mkdtemp(join(tmpdir(), 'tidemark-bench-'));
   const httpPort = await freePort();
   const server = await startNatsServer({ data, port: await freePort(), httpPort });
-  const start = (...actors: string[]): ChildProcess => spawn(process.execPath,
-    [cli, 'start', ...actors, '--nats', server.url, '--nats-http-port', String(httpPort), '--data', data, '--log-level', 'warn', ...flags], { stdio: ['ignore', 'inherit', 'inherit'] });
+  const start = (...actors: string[]): ChildProcess =>
+    spawn(
+      process.execPath,
+      [
+        cli,
+        'start',
+        ...actors,
+        '--nats',
+        server.url,
+        '--nats-http-port',
+        String(httpPort),
+        '--data',
+        data,
+        '--log-level',
+        'warn',
+        ...flags,
+      ],
+      { stdio: ['ignore', 'inherit', 'inherit'] },
+    );
   const buffers = start('buffer');
   const layers = start('uploader', 'windower', 'scheduler', 'mapper', 'reducer', 'merger');
   const children = [buffers, layers];
   const endNow = (): void => {
     for (const child of children) child.kill('SIGKILL');
-    try { process.kill(server.pid, 'SIGKILL'); } catch { /* it was gone already */ }
+    try {
+      process.kill(server.pid, 'SIGKILL');
+    } catch {
+      /* it was gone already */
+    }
   };
   process.once('exit', endNow);
   return {
     nats: server.url,
     data,
     usage: () => ({ nats: usageOf(server.pid), buffers: usageOf(buffers.pid as number), layers: usageOf(layers.pid as number) }),
-    publish: (order) => new Promise((resolve, reject) => {
-      const child = fork(publisher, [JSON.stringify({ ...order, nats: server.url } satisfies PublisherOrder)], { stdio: 'inherit' });
-      children.push(child);
-      child.once('message', (report) => resolve(report as PublisherReport));
-      child.once('exit', (code) => reject(new OutOfReachError(`the publisher ended with ${code} and no report`)));
-    }),
+    publish: (order) =>
+      new Promise((resolve, reject) => {
+        const child = fork(publisher, [JSON.stringify({ ...order, nats: server.url } satisfies PublisherOrder)], { stdio: 'inherit' });
+        children.push(child);
+        child.once('message', (report) => resolve(report as PublisherReport));
+        child.once('exit', (code) => reject(new OutOfReachError(`the publisher ended with ${code} and no report`)));
+      }),
     stop: async () => {
       for (const child of [buffers, layers]) {
         const ended = new Promise((resolve) => child.once('exit', resolve));

@@ -22,8 +22,7 @@ export interface Figure {
 export const ratioOf = ({ measured, againstMeasured }: Figure): number => measured / againstMeasured;
 
 export const outcomeOf = (figure: Figure): 'goal' | 'required' | 'MISSED' => {
-  const reaches = (limit: number): boolean =>
-    figure.is === 'most' ? ratioOf(figure) <= limit : ratioOf(figure) >= limit;
+  const reaches = (limit: number): boolean => (figure.is === 'most' ? ratioOf(figure) <= limit : ratioOf(figure) >= limit);
   return reaches(figure.goal) ? 'goal' : reaches(figure.required) ? 'required' : 'MISSED';
 };
 

@@ -53,9 +53,7 @@ export const benchFreshness = async (seconds: number, messagesPerSecond: number)
       while (publishedAt.length < due) {
         const number = publishedAt.length;
         publishedAt.push(performance.now());
-        source.add(
-          JSON.stringify({ service, host: 'bench', timestamp: Date.now(), cpu: number % 100, ram: 1, disk: 1 }),
-        );
+        source.add(JSON.stringify({ service, host: 'bench', timestamp: Date.now(), cpu: number % 100, ram: 1, disk: 1 }));
       }
       await new Promise((resolve) => setTimeout(resolve, 5));
     }

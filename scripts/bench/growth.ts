@@ -45,8 +45,7 @@ export const benchGrowth = async (records: number, seconds: number): Promise<Gro
     await viewed();
     await askBatch(bus, 'batch', batchWaitMs);
   };
-  const viewed = (): Promise<void> =>
-    until(async () => sumPosition((await queryExact(bus, { from: 0, to: 1 })).terms.position) >= kept);
+  const viewed = (): Promise<void> => until(async () => sumPosition((await queryExact(bus, { from: 0, to: 1 })).terms.position) >= kept);
   const measure = async (): Promise<CpuPerMessage> => {
     const before = system.usage();
     const keptBefore = kept;

@@ -35,11 +35,17 @@ export const benchIngest = async (linesPerMessage: number, seconds: number, mess
     const uploadedMs = performance.now() - startedAt;
     clearInterval(watch);
     const after = system.usage();
-    const cpuPercent = Object.fromEntries((['nats', 'buffers', 'layers'] as const).map((name) =>
-      [name, Math.round((after[name].cpuSeconds - before[name].cpuSeconds) / uploadedMs * 100_000)]));
+    const cpuPercent = Object.fromEntries(
+      (['nats', 'buffers', 'layers'] as const).map((name) => [
+        name,
+        Math.round(((after[name].cpuSeconds - before[name].cpuSeconds) / uploadedMs) * 100_000),
+      ]),
+    );
     return {
       readings: report.readings,
-      readingsPerSecond: Math.round(report.readings / Math.max(report.sealedAfterMs, uploadedMs - (sealedMs - report.sealedAfterMs)) * 1_000),
+      readingsPerSecond: Math.round(
+        (report.readings / Math.max(report.sealedAfterMs, uploadedMs - (sealedMs - report.sealedAfterMs))) * 1_000,
+      ),
       lagMs: {
         sealed: Math.round(report.sealedAfterMs - seconds * 1_000),
         viewed: Math.round(viewedMs - sealedMs),
@@ -58,7 +64,12 @@ export const benchIngest = async (linesPerMessage: number, seconds: number, mess
 const ask = async (bus: Awaited<ReturnType<typeof openBus>>) => (await queryExact(bus, { from: 0, to: 1 })).terms;
 
 export const waitForView = async (bus: Awaited<ReturnType<typeof openBus>>): Promise<void> => {
-  await until(() => ask(bus).then(() => true, () => false));
+  await until(() =>
+    ask(bus).then(
+      () => true,
+      () => false,
+    ),
+  );
 };
 
 const committed = async (bus: Awaited<ReturnType<typeof openBus>>): Promise<number> => {

@@ -84,9 +84,7 @@ const batchFigure = (records: number, { batch, bare }: BatchResult): Figure => (
   },
 });
 
-const batch: RunLine = async ({ records, tell }) => [
-  batchFigure(records, await benchBatch(records, { next: false, tell })),
-];
+const batch: RunLine = async ({ records, tell }) => [batchFigure(records, await benchBatch(records, { next: false, tell }))];
 
 const nextBatch: RunLine = async ({ records, tell }) => {
   const result = await benchBatch(records, { tell });

@@ -28,12 +28,7 @@ const rowsOf = ({ services, from, to }: MadeServices): string => {
 };
 
 /** Writes the view's files below `data` and says in BATCH that it is proved; a merger that starts then answers from it. */
-export const makeProvedView = async (
-  data: string,
-  bus: Bus,
-  partitions: number,
-  made: readonly MadeServices[],
-): Promise<void> => {
+export const makeProvedView = async (data: string, bus: Bus, partitions: number, made: readonly MadeServices[]): Promise<void> => {
   const batch = '000001';
   const storage = await openLocalStorage(data);
   const sql = await openDuckdb({

@@ -22,8 +22,7 @@ Exits with 1 if a figure is not what is required.
 const wholeNumber = (name: string, text: string | undefined): number | undefined => {
   if (text === undefined) return undefined;
   const value = Number(text);
-  if (!Number.isSafeInteger(value) || value < 1)
-    throw new UsageError(`--${name} ${text}: write a whole number from 1 on`);
+  if (!Number.isSafeInteger(value) || value < 1) throw new UsageError(`--${name} ${text}: write a whole number from 1 on`);
   return value;
 };
 

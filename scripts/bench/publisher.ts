@@ -34,7 +34,7 @@ const linesOf = (service: string, host: string): ((i: number) => string) => {
       second = now;
       head = `{"service":"${service}","host":"${host}","timestamp":"${new Date(now).toISOString()}","cpu":`;
     }
-    return `${head}${(i * 7919 % 10_000) / 100},"ram":${(i * 104_729 % 10_000) / 100},"disk":${(i * 1_299_709 % 10_000) / 100}}`;
+    return `${head}${((i * 7919) % 10_000) / 100},"ram":${((i * 104_729) % 10_000) / 100},"disk":${((i * 1_299_709) % 10_000) / 100}}`;
   };
 };
 
@@ -45,8 +45,12 @@ const run = async (order: PublisherOrder): Promise<PublisherReport> => {
     for (let h = 0; h < order.hostsPerService; h++) {
       const [service, host] = [`service-${s}`, `host-${h}`];
       const source = openSource({
-        connection, subject: `metrics.${encodeName(service)}.${host}`, agent: `bench-${process.pid}-${s}-${h}`, keptReadingsMax: Math.max(500, 10 * order.linesPerMessage),
-        keptBytesMax: 16 * 1024 * 1024, ...(order.linesPerMessage === 1 ? { identity: 'lines' as const } : {}),
+        connection,
+        subject: `metrics.${encodeName(service)}.${host}`,
+        agent: `bench-${process.pid}-${s}-${h}`,
+        keptReadingsMax: Math.max(500, 10 * order.linesPerMessage),
+        keptBytesMax: 16 * 1024 * 1024,
+        ...(order.linesPerMessage === 1 ? { identity: 'lines' as const } : {}),
       });
       lanes.push({ source, line: linesOf(service, host) });
     }
@@ -55,7 +59,7 @@ const run = async (order: PublisherOrder): Promise<PublisherReport> => {
   const elapsedMs = (): number => performance.now() - startedAt;
   let messages = 0;
   while (elapsedMs() < order.seconds * 1_000) {
-    const allowed = order.messagesPerSecond === 0 ? Number.POSITIVE_INFINITY : order.messagesPerSecond * elapsedMs() / 1_000;
+    const allowed = order.messagesPerSecond === 0 ? Number.POSITIVE_INFINITY : (order.messagesPerSecond * elapsedMs()) / 1_000;
     for (let burst = 0; burst < 500 && messages < allowed; burst++) {
       const { source, line } = lanes[messages % lanes.length] as (typeof lanes)[number];
       if (!source.hasRoom) await source.room();
@@ -69,7 +73,10 @@ const run = async (order: PublisherOrder): Promise<PublisherReport> => {
   const sealedAfterMs = elapsedMs();
   const sum = (of: (source: Source) => number): number => lanes.reduce((total, { source }) => total + of(source), 0);
   const report = {
-    readings: messages * order.linesPerMessage, copies: sum(({ counts }) => counts.copies), givenUp: sum(({ counts }) => counts.givenUp), sealedAfterMs,
+    readings: messages * order.linesPerMessage,
+    copies: sum(({ counts }) => counts.copies),
+    givenUp: sum(({ counts }) => counts.givenUp),
+    sealedAfterMs,
   };
   for (const { source } of lanes) source.close();
   await connection.close();

@@ -73,19 +73,7 @@ export const benchQuery = async (times: number): Promise<QueryTimes[]> => {
     { services: 20, from: '2026-10-01', to: year.to },
   ]);
   await bus.close();
-  const words = [
-    cli,
-    'start',
-    'merger',
-    '--nats',
-    server.url,
-    '--nats-http-port',
-    String(httpPort),
-    '--data',
-    data,
-    '--log-level',
-    'warn',
-  ];
+  const words = [cli, 'start', 'merger', '--nats', server.url, '--nats-http-port', String(httpPort), '--data', data, '--log-level', 'warn'];
   const merger = spawn(process.execPath, words, { stdio: ['ignore', 'inherit', 'inherit'] });
   const endNow = (): void => {
     merger.kill('SIGKILL');
@@ -114,8 +102,7 @@ export const benchQuery = async (times: number): Promise<QueryTimes[]> => {
         const startedAt = performance.now();
         const answer = await client.query(ask(i));
         ms.push(performance.now() - startedAt);
-        if (answer.rows.length !== rows)
-          throw new PromiseError(`${name}: ${answer.rows.length} rows instead of ${rows}`);
+        if (answer.rows.length !== rows) throw new PromiseError(`${name}: ${answer.rows.length} rows instead of ${rows}`);
       }
       const [first = 0, ...others] = ms;
       const { user, system } = process.cpuUsage(asking);

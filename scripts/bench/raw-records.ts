@@ -62,9 +62,7 @@ export class RawRecords {
       for (let i = Math.floor((count * p) / partitions); i < end; i += recordsPerCommit) {
         const records = Math.min(recordsPerCommit, end - i);
         const first = Math.floor((count * p) / partitions);
-        commits.push(
-          this.#commit(p, records, (j) => startMs + from + Math.floor(((i - first + j) / (end - first)) * ms)),
-        );
+        commits.push(this.#commit(p, records, (j) => startMs + from + Math.floor(((i - first + j) / (end - first)) * ms)));
       }
     }
     return commits;
@@ -79,8 +77,7 @@ export class RawRecords {
       const isLate = mixed(number, 1) % 100 === 0;
       const at = Math.max(startMs, timeOf(i) - (isLate ? mixed(number, 2) % dayMs : 0));
       const isCoarse = mixed(number, 3) % 5 === 0;
-      const percent = (salt: number) =>
-        isCoarse ? (mixed(number, salt) % 11) * 10_000_000 : (mixed(number, salt) % 10_000) * 10_000;
+      const percent = (salt: number) => (isCoarse ? (mixed(number, salt) % 11) * 10_000_000 : (mixed(number, salt) % 10_000) * 10_000);
       const [service, name] = [`service-${host % services}`, `host-${host}`];
       const reading = {
         service,

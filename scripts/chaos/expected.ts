@@ -1,7 +1,18 @@
 /** What the view must hold: the acknowledged readings counted by code of its own, and the comparison, to the bit. */
 import type { PublishedReading } from './load.js';
 
-type Row = [cpu: bigint, ram: bigint, disk: bigint, maxCpu: bigint, cpuAt: bigint, maxRam: bigint, ramAt: bigint, maxDisk: bigint, diskAt: bigint, n: bigint];
+type Row = [
+  cpu: bigint,
+  ram: bigint,
+  disk: bigint,
+  maxCpu: bigint,
+  cpuAt: bigint,
+  maxRam: bigint,
+  ramAt: bigint,
+  maxDisk: bigint,
+  diskAt: bigint,
+  n: bigint,
+];
 
 export const countReadings = (readings: readonly PublishedReading[]): Map<string, Row> => {
   const rows = new Map<string, Row>();
@@ -24,10 +35,18 @@ export const countReadings = (readings: readonly PublishedReading[]): Map<string
   return rows;
 };
 
-export interface Comparison { readonly rows: number; readonly missing: number; readonly extra: number; readonly examples: string[] }
+export interface Comparison {
+  readonly rows: number;
+  readonly missing: number;
+  readonly extra: number;
+  readonly examples: string[];
+}
 
 /** missing, extra: records too few and too many, by row; a row that differs in anything else counts as one of each. */
-export const compareView = (view: readonly (readonly (string | number | bigint)[])[], readings: readonly PublishedReading[]): Comparison => {
+export const compareView = (
+  view: readonly (readonly (string | number | bigint)[])[],
+  readings: readonly PublishedReading[],
+): Comparison => {
   const expected = countReadings(readings);
   const examples: string[] = [];
   let missing = 0;
@@ -42,7 +61,8 @@ export const compareView = (view: readonly (readonly (string | number | bigint)[
     const row = expected.get(key);
     expected.delete(key);
     if (row === undefined) differ(key, Number(numbers.at(-1)), 0, `the view has ${numbers.join(' ')}`);
-    else if (row.join(' ') !== numbers.join(' ')) differ(key, Number(numbers.at(-1)), Number(row[9]), `${numbers.join(' ')}, counted ${row.join(' ')}`);
+    else if (row.join(' ') !== numbers.join(' '))
+      differ(key, Number(numbers.at(-1)), Number(row[9]), `${numbers.join(' ')}, counted ${row.join(' ')}`);
   }
   for (const [key, row] of expected) differ(key, 0, Number(row[9]), 'the view has no row');
   return { rows: view.length, missing, extra, examples };

@@ -6,29 +6,43 @@ import { runChaos } from './run.js';
 
 const { values } = parseArgs({
   options: {
-    seed: { type: 'string' }, minutes: { type: 'string', default: '1' }, instances: { type: 'string', default: '2' },
-    rate: { type: 'string', default: '300' }, keep: { type: 'boolean', default: false }, help: { type: 'boolean', short: 'h', default: false },
+    seed: { type: 'string' },
+    minutes: { type: 'string', default: '1' },
+    instances: { type: 'string', default: '2' },
+    rate: { type: 'string', default: '300' },
+    keep: { type: 'boolean', default: false },
+    help: { type: 'boolean', short: 'h', default: false },
   },
 });
 
 if (values.help) {
-  process.stdout.write([
-    'npm run chaos -- [--seed N] [--minutes M] [--instances N] [--rate MESSAGES/S] [--keep]',
-    '',
-    'Starts a server and several instances of every actor in a temporary folder, publishes readings, kills, pauses and restarts the processes',
-    '(nats-server too) at random from the seed, then lets everything arrive and compares what was acknowledged with the view, to the bit.',
-    '--keep leaves the folder. Exit code 5 if anything differs.',
-    '',
-  ].join('\n'));
+  process.stdout.write(
+    [
+      'npm run chaos -- [--seed N] [--minutes M] [--instances N] [--rate MESSAGES/S] [--keep]',
+      '',
+      'Starts a server and several instances of every actor in a temporary folder, publishes readings, kills, pauses and restarts the processes',
+      '(nats-server too) at random from the seed, then lets everything arrive and compares what was acknowledged with the view, to the bit.',
+      '--keep leaves the folder. Exit code 5 if anything differs.',
+      '',
+    ].join('\n'),
+  );
   process.exit(exitCodes.ok);
 }
 
 const seed = values.seed === undefined ? Math.floor(Math.random() * 2 ** 31) : Number(values.seed);
 process.stderr.write(`seed ${seed}\n`);
 const report = await runChaos({
-  seed, seconds: Number(values.minutes) * 60, instances: Number(values.instances), messagesPerSecond: Number(values.rate), keep: values.keep,
-  port: await freePort(), httpPort: await freePort(), say: (line) => process.stderr.write(`${line}\n`),
+  seed,
+  seconds: Number(values.minutes) * 60,
+  instances: Number(values.instances),
+  messagesPerSecond: Number(values.rate),
+  keep: values.keep,
+  port: await freePort(),
+  httpPort: await freePort(),
+  say: (line) => process.stderr.write(`${line}\n`),
 });
 process.stdout.write(`${JSON.stringify(report, null, 2)}\n`);
 const { comparison, files, wentBack, shrunk } = report;
-process.exit(comparison.missing + comparison.extra + files.missing + files.extra + wentBack + shrunk === 0 ? exitCodes.ok : exitCodes.promiseBroken);
+process.exit(
+  comparison.missing + comparison.extra + files.missing + files.extra + wentBack + shrunk === 0 ? exitCodes.ok : exitCodes.promiseBroken,
+);

@@ -6,7 +6,7 @@ import { connect, type Tidemark } from '../../infra/client/index.js';
 import { messageOf } from '../../infra/errors.js';
 import type { Position } from '../../protocol/range.js';
 import { sumPosition } from '../../protocol/range.js';
-import { compareView, type Comparison } from './expected.js';
+import { type Comparison, compareView } from './expected.js';
 import { readBatchFiles } from './files.js';
 import { Load } from './load.js';
 import { Random } from './random.js';
@@ -92,7 +92,11 @@ const stopOne: Fault = async (scene) => {
   return 'stop';
 };
 const killSeveral: Fault = async (scene) => {
-  await killThem(scene.victims.filter(() => scene.random.next() < 0.4), scene, 1_000);
+  await killThem(
+    scene.victims.filter(() => scene.random.next() < 0.4),
+    scene,
+    1_000,
+  );
   return 'kill several';
 };
 const killServer: Fault = async ({ random, server }) => {
@@ -132,13 +136,20 @@ export const runChaos = async (options: ChaosOptions): Promise<ChaosReport> => {
       await sleep(random.between(200, 2_500));
       recovery.disturbed();
       let struck = '';
-      const strikes = (names: string): void => { struck = ` ${names}`; };
+      const strikes = (names: string): void => {
+        struck = ` ${names}`;
+      };
       const name = await random.pick(faults)({ random, victims: actors, server, recovery, strikes });
       tally[name] = (tally[name] ?? 0) + 1;
-      say(`${Math.round(performance.now() - startedAt)} ms ${name}${struck}; ${load.counts.sealed} of ${load.counts.added} sealed, ${watcher.reads} reads, position ${watcher.position.join(',')}`);
+      say(
+        `${Math.round(performance.now() - startedAt)} ms ${name}${struck}; ${load.counts.sealed} of ${load.counts.added} sealed, ${watcher.reads} reads, position ${watcher.position.join(',')}`,
+      );
     }
     const drainFrom = performance.now();
-    for (const actor of actors) { actor.resume(); await actor.start(); }
+    for (const actor of actors) {
+      actor.resume();
+      await actor.start();
+    }
     await load.drain();
     say(`all sealed: ${load.counts.sealed}; waiting for the view`);
     const readings = load.accepted;
@@ -147,14 +158,29 @@ export const runChaos = async (options: ChaosOptions): Promise<ChaosReport> => {
     const { rows, terms } = await watcher.whole();
     const files = compareView(await readBatchFiles(server.url, data, readings.length), readings);
     return {
-      seed, faults: tally, readings: readings.length, refused: load.refused, copies: load.counts.copies, comparison: compareView(rows, readings), files,
-      wentBack: watcher.wentBack, reads: watcher.reads, shrunk: load.shrunk, drainedMs, recovery: recovery.times, batch: terms.batch, data,
+      seed,
+      faults: tally,
+      readings: readings.length,
+      refused: load.refused,
+      copies: load.counts.copies,
+      comparison: compareView(rows, readings),
+      files,
+      wentBack: watcher.wentBack,
+      reads: watcher.reads,
+      shrunk: load.shrunk,
+      drainedMs,
+      recovery: recovery.times,
+      batch: terms.batch,
+      data,
     };
   } finally {
     await recovery.stop();
     await watcher.stop();
     await load.stop();
-    for (const actor of actors) { actor.resume(); await actor.kill(); }
+    for (const actor of actors) {
+      actor.resume();
+      await actor.kill();
+    }
     server.resume();
     await server.stop();
     process.removeListener('exit', endNow);
@@ -166,7 +192,10 @@ export const runChaos = async (options: ChaosOptions): Promise<ChaosReport> => {
 const untilStreams = async (nats: string): Promise<void> => {
   for (;;) {
     const client = await connect({ nats }).catch(() => undefined);
-    const isThere = await client?.query({ from: 0, to: 1, waitMs: 1_000 }).then(() => true, () => false);
+    const isThere = await client?.query({ from: 0, to: 1, waitMs: 1_000 }).then(
+      () => true,
+      () => false,
+    );
     await client?.close();
     if (isThere) return;
     await sleep(100);
@@ -228,11 +257,15 @@ class Watcher {
   }
 
   private async connected(): Promise<Tidemark> {
-    return this.client ??= await connect({ nats: this.nats });
+    this.client ??= await connect({ nats: this.nats });
+    return this.client;
   }
 
   private async lost(error: unknown): Promise<void> {
-    if (!/closed|connection|refused|disconnect/i.test(messageOf(error))) { await sleep(50); return; }
+    if (!/closed|connection|refused|disconnect/i.test(messageOf(error))) {
+      await sleep(50);
+      return;
+    }
     const { client } = this;
     this.client = undefined;
     await client?.close().catch(() => undefined);

@@ -3,8 +3,8 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { closeSync, openSync } from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { environmentWith } from '../../infra/config.js';
 import { type NatsServer, startNatsServer } from '../../infra/bus/nats-server.js';
+import { environmentWith } from '../../infra/config.js';
 
 const cli = fileURLToPath(new URL('../cli.js', import.meta.url));
 
@@ -28,12 +28,18 @@ export class ActorVictim implements Victim {
   private child: ChildProcess | undefined;
 
   constructor(
-    readonly name: string, private readonly args: readonly string[], private readonly logFile: string,
+    readonly name: string,
+    private readonly args: readonly string[],
+    private readonly logFile: string,
     private environment: Readonly<Record<string, string>> = {},
   ) {}
 
-  get isRunning(): boolean { return this.child !== undefined && this.child.exitCode === null && this.child.signalCode === null; }
-  get pid(): number { return this.isRunning ? this.child?.pid ?? 0 : 0; }
+  get isRunning(): boolean {
+    return this.child !== undefined && this.child.exitCode === null && this.child.signalCode === null;
+  }
+  get pid(): number {
+    return this.isRunning ? (this.child?.pid ?? 0) : 0;
+  }
 
   async start(): Promise<void> {
     if (this.isRunning) return;
@@ -42,10 +48,18 @@ export class ActorVictim implements Victim {
     closeSync(log);
   }
 
-  async kill(): Promise<void> { await this.end('SIGKILL'); }
-  async stop(): Promise<void> { await this.end('SIGTERM'); }
-  pause(): void { this.child?.kill('SIGSTOP'); }
-  resume(): void { this.child?.kill('SIGCONT'); }
+  async kill(): Promise<void> {
+    await this.end('SIGKILL');
+  }
+  async stop(): Promise<void> {
+    await this.end('SIGTERM');
+  }
+  pause(): void {
+    this.child?.kill('SIGSTOP');
+  }
+  resume(): void {
+    this.child?.kill('SIGCONT');
+  }
 
   private async end(signal: NodeJS.Signals): Promise<void> {
     const { child } = this;
@@ -64,11 +78,19 @@ class ServerVictim implements Victim {
 
   constructor(private readonly launch: () => Promise<NatsServer>) {}
 
-  get isRunning(): boolean { return this.server !== undefined; }
-  get pid(): number { return this.server?.pid ?? 0; }
-  get url(): string { return this.server?.url ?? ''; }
+  get isRunning(): boolean {
+    return this.server !== undefined;
+  }
+  get pid(): number {
+    return this.server?.pid ?? 0;
+  }
+  get url(): string {
+    return this.server?.url ?? '';
+  }
 
-  async start(): Promise<void> { this.server ??= await this.launch(); }
+  async start(): Promise<void> {
+    this.server ??= await this.launch();
+  }
 
   async kill(): Promise<void> {
     const { server } = this;
@@ -84,8 +106,12 @@ class ServerVictim implements Victim {
     await server?.stop();
   }
 
-  pause(): void { if (this.server) process.kill(this.server.pid, 'SIGSTOP'); }
-  resume(): void { if (this.server) process.kill(this.server.pid, 'SIGCONT'); }
+  pause(): void {
+    if (this.server) process.kill(this.server.pid, 'SIGSTOP');
+  }
+  resume(): void {
+    if (this.server) process.kill(this.server.pid, 'SIGCONT');
+  }
 }
 
 export interface VictimSettings {
@@ -98,18 +124,46 @@ export interface VictimSettings {
 
 /** For `start NAME`: joined to that server, with short times, so that much happens in little time. */
 export const flagsOf = ({ url, data, httpPort }: { url: string; data: string; httpPort: number }): string[] => [
-  '--nats', url, '--nats-http-port', String(httpPort), '--data', data, '--part-every', '1s', '--batch-every', '4s', '--recompute-every', '15s',
-  '--upload-every', '300ms', '--snapshot-every', '3s', '--purge-every', '1s', '--segments-keep', '5s', '--log-level', 'info',
+  '--nats',
+  url,
+  '--nats-http-port',
+  String(httpPort),
+  '--data',
+  data,
+  '--part-every',
+  '1s',
+  '--batch-every',
+  '4s',
+  '--recompute-every',
+  '15s',
+  '--upload-every',
+  '300ms',
+  '--snapshot-every',
+  '3s',
+  '--purge-every',
+  '1s',
+  '--segments-keep',
+  '5s',
+  '--log-level',
+  'info',
 ];
 
 /** The server (started) and the actors' processes (not yet). */
-export const makeVictims = async (settings: VictimSettings): Promise<{ server: Victim & { url: string }; actors: Victim[]; endNow: () => void }> => {
+export const makeVictims = async (
+  settings: VictimSettings,
+): Promise<{ server: Victim & { url: string }; actors: Victim[]; endNow: () => void }> => {
   const { data, port, httpPort, instances, logFile } = settings;
   const server = new ServerVictim(() => startNatsServer({ data, port, httpPort }));
   await server.start();
   const flags = flagsOf({ url: server.url, data, httpPort });
-  const actors = Array.from({ length: instances }, (_, i) => groups.map((group) =>
-    new ActorVictim(`${group.join('+')} ${i}`, ['start', ...group, ...flags], path.resolve(logFile)))).flat();
-  const endNow = (): void => { for (const victim of [...actors, server]) { victim.resume(); void victim.kill(); } };
+  const actors = Array.from({ length: instances }, (_, i) =>
+    groups.map((group) => new ActorVictim(`${group.join('+')} ${i}`, ['start', ...group, ...flags], path.resolve(logFile))),
+  ).flat();
+  const endNow = (): void => {
+    for (const victim of [...actors, server]) {
+      victim.resume();
+      void victim.kill();
+    }
+  };
   return { server, actors, endNow };
 };

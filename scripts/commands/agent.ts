@@ -17,10 +17,7 @@ export interface AgentFlags {
 
 export const everyDefault = '1s';
 
-export const runAgent = async (
-  { service, process: program, every }: AgentFlags,
-  find: () => Promise<RunningSettings>,
-): Promise<void> => {
+export const runAgent = async ({ service, process: program, every }: AgentFlags, find: () => Promise<RunningSettings>): Promise<void> => {
   if (service === undefined || service === '') throw new UsageError('say what is measured: --service NAME');
   const everyMs = parseDuration(every);
   if (everyMs < 100) throw new UsageError(`--every ${every} is too often: 100ms at least`);
@@ -39,9 +36,6 @@ export const register: RegisterCommand = (program) => {
     .option('--process <NAME>', "measure this program's processes (default: the whole machine)")
     .option('--every <TIME>', 'how often to measure', everyDefault);
   addSettings(command, settingsNeeded)
-    .addHelpText(
-      'after',
-      '\nExample:\n  $ tidemark agent --service shop-db --process postgres --nats nats://10.0.0.5:4222',
-    )
+    .addHelpText('after', '\nExample:\n  $ tidemark agent --service shop-db --process postgres --nats nats://10.0.0.5:4222')
     .action((flags: AgentFlags) => runAgent(flags, () => systemOf(command)));
 };

@@ -18,8 +18,7 @@ const whole = (number: number): string => number.toLocaleString('en');
 
 /** What became of it, for people; what is wrong comes first. */
 export const formatProof = (kind: BatchKind, proved: ViewProved | null, seconds: number): string => {
-  if (proved === null)
-    return `nothing new: ${kind === 'batch' ? 'the batch view has everything' : 'there are no records yet'}\n`;
+  if (proved === null) return `nothing new: ${kind === 'batch' ? 'the batch view has everything' : 'there are no records yet'}\n`;
   const { batch, records, rows, differences, examples, repaired, mended } = proved;
   const noun = differences === 1 ? 'difference' : 'differences';
   const differing = `${whole(differences)} ${noun}, the old view stays`;
@@ -67,9 +66,4 @@ export const addBatchCommand = (program: Command, kind: BatchKind, description: 
 };
 
 export const register: RegisterCommand = (program) =>
-  addBatchCommand(
-    program,
-    'batch',
-    'makes the batch view anew now, from what is new; ends when it is proved',
-    'tidemark batch',
-  );
+  addBatchCommand(program, 'batch', 'makes the batch view anew now, from what is new; ends when it is proved', 'tidemark batch');

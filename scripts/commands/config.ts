@@ -1,5 +1,13 @@
 /** `tidemark config`: every setting, its value, and where it came from. */
-import { environmentName, formatBytes, formatDuration, settingNames, type SettingName, type Settings, settingsTable } from '../../infra/config.js';
+import {
+  environmentName,
+  formatBytes,
+  formatDuration,
+  type SettingName,
+  type Settings,
+  settingNames,
+  settingsTable,
+} from '../../infra/config.js';
 import type { RegisterCommand } from '../command.js';
 import { addSettings, settingsOf } from '../settings-options.js';
 import { columns } from '../table.js';
@@ -16,7 +24,8 @@ export const shown = (name: SettingName, settings: Settings): string | undefined
 };
 
 export const register: RegisterCommand = (program) => {
-  const command = program.command('config')
+  const command = program
+    .command('config')
     .description('settings, and where each came from: flag, environment, file or default')
     .option('--json', 'as JSON');
   addSettings(command, settingNames)
@@ -31,7 +40,12 @@ export const register: RegisterCommand = (program) => {
         process.stdout.write(`${JSON.stringify(Object.fromEntries(all))}\n`);
         return;
       }
-      const rows = settingNames.map((name) => [settingsTable[name].flag, shown(name, settings) ?? '-', origins[name], settingsTable[name].meaning]);
+      const rows = settingNames.map((name) => [
+        settingsTable[name].flag,
+        shown(name, settings) ?? '-',
+        origins[name],
+        settingsTable[name].meaning,
+      ]);
       process.stdout.write(columns([['setting', 'value', 'from', 'meaning'], ...rows]));
     });
 };

@@ -43,8 +43,7 @@ const openStreams = (connection: NatsConnection, services: readonly MadeUpServic
     }),
   }));
 
-const sealedOf = (streams: readonly Stream[]): number =>
-  streams.reduce((sum, { source }) => sum + source.counts.sealed, 0);
+const sealedOf = (streams: readonly Stream[]): number => streams.reduce((sum, { source }) => sum + source.counts.sealed, 0);
 
 /** @throws OutOfReachError when nothing is acknowledged any more */
 const patiently = async (waited: Promise<unknown>, streams: readonly Stream[]): Promise<void> => {

@@ -41,9 +41,7 @@ const number = (count: number): string => count.toLocaleString('en');
 const formatCounts = ({ taken, refused, known, sealed }: ImportCounts): string => {
   const reasons = Object.entries(refused).sort(([, a], [, b]) => b - a);
   const all = reasons.reduce((sum, [, count]) => sum + count, 0);
-  const lines = [
-    `${number(taken)} taken, ${number(all)} refused, ${number(known)} known already: ${number(sealed)} sealed`,
-  ];
+  const lines = [`${number(taken)} taken, ${number(all)} refused, ${number(known)} known already: ${number(sealed)} sealed`];
   for (const [reason, count] of reasons) lines.push(`  refused ${number(count)}: ${reason}`);
   return `${lines.join('\n')}\n`;
 };
@@ -60,17 +58,14 @@ const untilSeen = async (command: Command, after: number[]): Promise<void> => {
 export const register: RegisterCommand = (program) => {
   const command = program
     .command('import')
-    .description(
-      'publishes recorded readings to a running system, and ends when all are sealed; run again, it goes on where it was',
-    )
+    .description('publishes recorded readings to a running system, and ends when all are sealed; run again, it goes on where it was')
     .argument('<file...>', "readings: one JSON object a line, a JSON list, or the original's files")
     .option('--patience <TIME>', 'end with exit code 4 when nothing was acknowledged for this long', '60s')
     .option('--json', 'what became of the readings, as JSON');
   addSettings(command, connectionSettings)
     .addHelpText(
       'after',
-      '\nExample:\n  $ tidemark import readings.ndjson\n\n' +
-        'Imported again, a file adds nothing: its readings are known by its content.',
+      '\nExample:\n  $ tidemark import readings.ndjson\n\n' + 'Imported again, a file adds nothing: its readings are known by its content.',
     )
     .action(async (paths: string[], options: { patience: string; json?: boolean }) => {
       const patienceMs = parseDuration(options.patience);

@@ -55,19 +55,13 @@ interface Printed {
   readonly terms: Terms;
 }
 
-const ask = async (
-  client: Tidemark,
-  query: QueryOptions,
-  format: Format,
-  output: string | undefined,
-): Promise<Printed> => {
+const ask = async (client: Tidemark, query: QueryOptions, format: Format, output: string | undefined): Promise<Printed> => {
   if (format === 'parquet') {
     const answer = await client.queryExact(query);
     return { content: await writeParquet(answer, output), terms: answer.terms };
   }
   const { rows, terms } = await client.query(query);
-  const content =
-    format === 'json' ? `${JSON.stringify({ rows, terms })}\n` : format === 'csv' ? formatCsv(rows) : formatTable(rows);
+  const content = format === 'json' ? `${JSON.stringify({ rows, terms })}\n` : format === 'csv' ? formatCsv(rows) : formatTable(rows);
   return { content, terms };
 };
 

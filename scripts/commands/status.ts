@@ -50,9 +50,7 @@ const watch = async (given: { settings: Settings; origins: Origins }, json: bool
 export const register: RegisterCommand = (program) => {
   const command = program
     .command('status')
-    .description(
-      'who runs what, how far everybody has got, what was refused or is missing, proofs; what is wrong comes first',
-    )
+    .description('who runs what, how far everybody has got, what was refused or is missing, proofs; what is wrong comes first')
     .option('--json', 'as JSON')
     .option('--watch', 'again each second, until it is ended');
   addSettings(command, connectionSettings)

@@ -14,15 +14,23 @@ const formats: Record<Format, () => string> = {
     const plain = entries.map(([name, { schema: _, ...entry }]) => [name, entry]);
     return `${JSON.stringify(Object.fromEntries(plain))}\n`;
   },
-  table: () => columns([
-    ['message', 'subject', 'stream', 'from', 'to', 'meaning'],
-    ...entries.map(([name, { subject, stream, senders, receivers, meaning }]) =>
-      [name, subject, stream ?? '-', senders.join(', '), receivers.join(', '), meaning]),
-  ]),
+  table: () =>
+    columns([
+      ['message', 'subject', 'stream', 'from', 'to', 'meaning'],
+      ...entries.map(([name, { subject, stream, senders, receivers, meaning }]) => [
+        name,
+        subject,
+        stream ?? '-',
+        senders.join(', '),
+        receivers.join(', '),
+        meaning,
+      ]),
+    ]),
 };
 
 export const register: RegisterCommand = (program) => {
-  program.command('topology')
+  program
+    .command('topology')
     .description('the message table: every subject, who publishes and who hears it')
     .addOption(new Option('--format <format>', 'how to print it').choices(Object.keys(formats)).default('table'))
     .option('--json', 'the same as --format json')

@@ -10,8 +10,7 @@ import { addSettings, connectionSettings } from '../settings-options.js';
 import { columns } from '../table.js';
 import { type VerifyProgress, type VerifyReport, verifySystem } from '../verify/verify.js';
 
-const count = (number: number, one: string, many = `${one}s`): string =>
-  `${number.toLocaleString('en')} ${number === 1 ? one : many}`;
+const count = (number: number, one: string, many = `${one}s`): string => `${number.toLocaleString('en')} ${number === 1 ? one : many}`;
 const size = (bytes: number): string =>
   bytes < 10_240
     ? formatBytes(bytes)
@@ -22,8 +21,7 @@ const size = (bytes: number): string =>
 /** The report for people: what is wrong first. */
 export const formatReport = (report: VerifyReport): string => {
   const { differences, found, files } = report;
-  const head =
-    differences === 0 ? 'verified: everything is there exactly once\n' : `${count(differences, 'difference')} found\n`;
+  const head = differences === 0 ? 'verified: everything is there exactly once\n' : `${count(differences, 'difference')} found\n`;
   const list = found.map(({ check, where, what }) => `  ${check}: ${where}\n    ${what}\n`).join('');
   const more = differences > found.length ? `  and ${differences - found.length} more\n` : '';
   return `${head}${list}${more}${columns([

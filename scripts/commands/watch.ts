@@ -44,8 +44,7 @@ export const register: RegisterCommand = (program) => {
               `${JSON.stringify(change.service)}: changes since --since are no longer kept; these are the rows as they are now\n`,
             );
           }
-          if (!process.stdout.write(`${JSON.stringify(change)}\n`))
-            await new Promise((resolve) => process.stdout.once('drain', resolve));
+          if (!process.stdout.write(`${JSON.stringify(change)}\n`)) await new Promise((resolve) => process.stdout.once('drain', resolve));
         }
       } finally {
         process.off('SIGINT', stop);

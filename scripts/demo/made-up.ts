@@ -58,5 +58,4 @@ export const madeUpLine = (seed: number, { name, host, index }: MadeUpService, a
 };
 
 /** Whether a reading arrives late: one in two hundred. */
-export const isLate = (seed: number, { index }: MadeUpService, at: number): boolean =>
-  noise(seed, index, 11, at) < 0.005;
+export const isLate = (seed: number, { index }: MadeUpService, at: number): boolean => noise(seed, index, 11, at) < 0.005;

@@ -47,10 +47,8 @@ export const checkAnswer = async (bus: Bus, expected: Expected, what: string): P
   const { rows, terms } = await ask(bus);
   const found = differencesOf(rows, expected);
   const more: string[] = [];
-  if (found.records !== sum(terms.position))
-    more.push(`msg_num sums to ${found.records}, the position to ${sum(terms.position)}`);
-  if (found.records !== expected.accepted)
-    more.push(`msg_num sums to ${found.records}, accepted were ${expected.accepted}`);
+  if (found.records !== sum(terms.position)) more.push(`msg_num sums to ${found.records}, the position to ${sum(terms.position)}`);
+  if (found.records !== expected.accepted) more.push(`msg_num sums to ${found.records}, accepted were ${expected.accepted}`);
   if (terms.refused !== expected.refused) more.push(`${terms.refused} refused, counted ${expected.refused}`);
   if (terms.missing !== expected.missing) more.push(`${terms.missing} missing, counted ${expected.missing}`);
   return { ...found, what, differences: found.differences + more.length, examples: [...more, ...found.examples] };
@@ -82,13 +80,7 @@ export const checkFiles = async (
 };
 
 /** Parts are closed by time: waits until they hold everything. */
-const whenStored = async (
-  bus: Bus,
-  folder: string,
-  cut: readonly number[],
-  records: number,
-  tries = 300,
-): Promise<{ files: string[] }> => {
+const whenStored = async (bus: Bus, folder: string, cut: readonly number[], records: number, tries = 300): Promise<{ files: string[] }> => {
   for (;;) {
     const parts = await partFiles(bus, folder, cut);
     if (sum(parts.position) >= records || --tries === 0) return parts;

@@ -91,12 +91,7 @@ export class Expected {
     if (header !== undefined && oldest !== undefined) this.#source(subject, header.agent).close(oldest);
     for (const [i, line] of linesOf(body).entries()) {
       const n = header === undefined ? Number.NaN : header.n + i;
-      this.addLine(
-        line,
-        subject,
-        header !== undefined && Number.isSafeInteger(n) ? { agent: header.agent, n } : undefined,
-        received,
-      );
+      this.addLine(line, subject, header !== undefined && Number.isSafeInteger(n) ? { agent: header.agent, n } : undefined, received);
     }
   }
 
@@ -179,15 +174,7 @@ export class Expected {
     const row = this.#rows.get(service)?.get(minute);
     if (row === undefined) return undefined;
     const { highest, earliest } = row;
-    return [
-      service,
-      minute,
-      row.cpu,
-      row.ram,
-      row.disk,
-      ...([0, 1, 2] as const).flatMap((i) => [highest[i], earliest[i]]),
-      row.count,
-    ];
+    return [service, minute, row.cpu, row.ram, row.disk, ...([0, 1, 2] as const).flatMap((i) => [highest[i], earliest[i]]), row.count];
   }
 
   *keys(): Generator<readonly [service: string, minute: number]> {
@@ -220,9 +207,7 @@ export const differencesOf = (
     const wanted = expected.row(service, minute);
     if (seen.has(key)) differ(`${JSON.stringify(service)} ${minute}: twice`);
     else if (wanted === undefined || wanted.join(' ') !== row.join(' '))
-      differ(
-        `${JSON.stringify(service)} ${minute}: ${row.slice(2).join(' ')}, counted ${wanted?.slice(2).join(' ') ?? 'nothing'}`,
-      );
+      differ(`${JSON.stringify(service)} ${minute}: ${row.slice(2).join(' ')}, counted ${wanted?.slice(2).join(' ') ?? 'nothing'}`);
     seen.add(key);
   }
   for (const [service, minute] of expected.keys()) {

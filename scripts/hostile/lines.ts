@@ -56,8 +56,7 @@ export const timeText = (at: number, random: Random): string => {
   const clock = `${two(date.getUTCHours())}:${two(date.getUTCMinutes())}`;
   const isBare = ms === 0 && date.getUTCSeconds() === 0 && random.happens(0.5);
   const more = random.pick(['', '0', '9', '999999']); // cut off
-  const fraction =
-    ms === 0 && random.happens(0.5) ? '' : `${random.pick(['.', ','])}${String(ms).padStart(3, '0')}${more}`;
+  const fraction = ms === 0 && random.happens(0.5) ? '' : `${random.pick(['.', ','])}${String(ms).padStart(3, '0')}${more}`;
   return `"${day}${separator}${clock}${isBare ? '' : `:${two(date.getUTCSeconds())}${fraction}`}${shift}"`;
 };
 
@@ -138,11 +137,7 @@ const write = (fields: readonly Field[], random: Random): string => {
 const replaced = (fields: readonly Field[], name: string, text: string | undefined): Field[] =>
   fields.flatMap((field) => (field[0] === name ? (text === undefined ? [] : [own(name, text)]) : [field]));
 
-type Break = (
-  fields: readonly Field[],
-  options: LineOptions,
-  random: Random,
-) => readonly [line: string | Buffer, reason: string];
+type Break = (fields: readonly Field[], options: LineOptions, random: Random) => readonly [line: string | Buffer, reason: string];
 
 const join = (fields: readonly Field[]): string => `{${fields.map(([name, text]) => `"${name}":${text}`).join(',')}}`;
 
@@ -170,11 +165,7 @@ const notUtf8 = [[0xff], [0xc3], [0xc0, 0xaf], [0xed, 0xa0, 0x80], [0xf4, 0x90, 
 
 const withBytes = (line: string, random: Random): Buffer => {
   const at = line.indexOf('"', 2) + 1;
-  return Buffer.concat([
-    Buffer.from(line.slice(0, at)),
-    Buffer.from(random.pick(notUtf8)),
-    Buffer.from(line.slice(at)),
-  ]);
+  return Buffer.concat([Buffer.from(line.slice(0, at)), Buffer.from(random.pick(notUtf8)), Buffer.from(line.slice(at))]);
 };
 
 const notJson: readonly Break[] = [
@@ -206,10 +197,7 @@ const notJson: readonly Break[] = [
 ];
 
 function anyNumber(text: string): Break {
-  return (fields, _options, random) => [
-    join(replaced(fields, random.pick(['cpu', 'ram', 'disk', 'timestamp']), text)),
-    'not JSON',
-  ];
+  return (fields, _options, random) => [join(replaced(fields, random.pick(['cpu', 'ram', 'disk', 'timestamp']), text)), 'not JSON'];
 }
 
 const faults: readonly Break[] = [
@@ -246,8 +234,8 @@ const faults: readonly Break[] = [
     '"2026-01-01T00:00:00Z "',
     '"20260101T000000Z"',
   ].map((text) => field('timestamp', text, 'timestamp not a time')),
-  ...['0', '-1', '"1999-12-31T23:59:59.999Z"', '946684799', '"2000-01-01T00:30:00+01:00"', '946684799.999'].map(
-    (text) => field('timestamp', text, 'time before 2000'),
+  ...['0', '-1', '"1999-12-31T23:59:59.999Z"', '946684799', '"2000-01-01T00:30:00+01:00"', '946684799.999'].map((text) =>
+    field('timestamp', text, 'time before 2000'),
   ),
   (fields, { now }, random) => [
     join(replaced(fields, 'timestamp', timeText(now + dayMs + 900_000 + random.below(1e9), random))),
@@ -268,12 +256,8 @@ const hostFaults: readonly Break[] = [
 ];
 
 const identityFaults: readonly Break[] = [
-  ...['0', '-1', '1.5', '"1"', 'null', '9007199254740992', 'true'].map((text) =>
-    field('n', text, 'n not a whole number from 1'),
-  ),
-  ...['""', '17', 'null', `"${'a'.repeat(201)}"`, '"\\ud800"'].map((text) =>
-    field('agent', text, 'agent not a text of 1 to 200 bytes'),
-  ),
+  ...['0', '-1', '1.5', '"1"', 'null', '9007199254740992', 'true'].map((text) => field('n', text, 'n not a whole number from 1')),
+  ...['""', '17', 'null', `"${'a'.repeat(201)}"`, '"\\ud800"'].map((text) => field('agent', text, 'agent not a text of 1 to 200 bytes')),
 ];
 
 const originalFaults: readonly Break[] = [

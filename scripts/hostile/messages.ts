@@ -58,8 +58,7 @@ const makeSender = (random: Random, i: number, run: string): Sender => {
   const service = random.pick(hostileNames);
   const host = random.pick(hostileNames);
   const identity = random.pick(['headers', 'lines', 'both', 'none'] as const);
-  const name =
-    identity === 'headers' || identity === 'both' ? random.pick(headerAgents) : random.pick(hostileNames).slice(0, 60);
+  const name = identity === 'headers' || identity === 'both' ? random.pick(headerAgents) : random.pick(hostileNames).slice(0, 60);
   const agent = `${name} ${run}-${i}`;
   const subject =
     kind === 'host'
@@ -111,8 +110,7 @@ export const nextLine = (
         : random.pick(hostileNames);
   const at = timeOf(random, hostileNames.indexOf(service), now);
   const options = { service, host, at, now, identity };
-  if (sender.kind === 'host' && host !== undefined && random.happens(0.01))
-    return mismatch({ ...options, host }, random);
+  if (sender.kind === 'host' && host !== undefined && random.happens(0.01)) return mismatch({ ...options, host }, random);
   return random.happens(0.06) ? badLine(options, random) : goodLine(options, random);
 };
 
@@ -128,12 +126,7 @@ function* startAnew(sender: Sender): Generator<Message> {
 }
 
 /** A message of up to `linesMax` lines, and how many of them are no empty ones. */
-const makeMessage = (
-  random: Random,
-  now: number,
-  sender: Sender,
-  linesMax: number,
-): { message: Message; lines: number } => {
+const makeMessage = (random: Random, now: number, sender: Sender, linesMax: number): { message: Message; lines: number } => {
   const { identity, agent } = sender;
   const inHeader = identity === 'headers' || identity === 'both';
   const n = sender.next;

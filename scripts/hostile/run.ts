@@ -133,8 +133,7 @@ const importSome = async (count: number): Promise<void> => {
     });
     const refused = Object.values(counts.refused).reduce((sum, one) => sum + one, 0);
     say(`imported: ${counts.taken} taken, ${refused} refused, ${counts.known} known`);
-    if (counts.taken !== expected.accepted || refused !== expected.refused || counts.known !== expected.copies)
-      differences += 1;
+    if (counts.taken !== expected.accepted || refused !== expected.refused || counts.known !== expected.copies) differences += 1;
   } finally {
     await connection.close();
   }
@@ -151,9 +150,7 @@ const batch = async (kind: 'batch' | 'rebuild'): Promise<string | null> => {
     await Promise.race([setTimeout(15_000), proving.catch(() => undefined)]);
   }
   const proved = await proving;
-  say(
-    `${kind} ${proved?.batch}: ${proved?.records} records in ${proved?.rows} rows, ${proved?.differences} differences`,
-  );
+  say(`${kind} ${proved?.batch}: ${proved?.records} records in ${proved?.rows} rows, ${proved?.differences} differences`);
   differences += proved?.differences ?? 0;
   return proved?.batch ?? null;
 };

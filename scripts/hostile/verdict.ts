@@ -62,8 +62,7 @@ const nameOfCode = (code: string): string | undefined => {
   }
 };
 
-const times =
-  /^(\d{4})-(\d\d)-(\d\d)[Tt ](\d\d):(\d\d)(?::(\d\d)(?:[.,](\d+))?)?(?:([Zz])|([+-])(\d\d)(?::?(\d\d))?)?$/;
+const times = /^(\d{4})-(\d\d)-(\d\d)[Tt ](\d\d):(\d\d)(?::(\d\d)(?:[.,](\d+))?)?(?:([Zz])|([+-])(\d\d)(?::?(\d\d))?)?$/;
 
 const yearMs = 366 * 86_400_000;
 
@@ -84,8 +83,7 @@ const timeOf = (value: unknown): number | undefined => {
   return date.getTime() + ((h * 60 + m - offset) * 60 + s) * 1000 + Number(fraction.padEnd(3, '0').slice(0, 3));
 };
 
-const wellFormed = (text: string): boolean =>
-  !/[\ud800-\udbff](?![\udc00-\udfff])|(?<![\ud800-\udbff])[\udc00-\udfff]/.test(text);
+const wellFormed = (text: string): boolean => !/[\ud800-\udbff](?![\udc00-\udfff])|(?<![\ud800-\udbff])[\udc00-\udfff]/.test(text);
 
 const nameFault = (name: unknown): string | undefined => {
   if (name === undefined) return 'missing';
@@ -96,9 +94,7 @@ const nameFault = (name: unknown): string | undefined => {
 };
 
 const asIdentity = (agent: unknown, n: unknown): Identity | undefined =>
-  nameFault(agent) === undefined && Number.isSafeInteger(n) && (n as number) > 0
-    ? { agent: agent as string, n: n as number }
-    : undefined;
+  nameFault(agent) === undefined && Number.isSafeInteger(n) && (n as number) > 0 ? { agent: agent as string, n: n as number } : undefined;
 
 const percentFault = (name: string, value: unknown): string | undefined => {
   if (value === undefined) return `${name} missing`;
@@ -108,8 +104,7 @@ const percentFault = (name: string, value: unknown): string | undefined => {
   return value > 10_000 ? `${name} above 10000` : undefined;
 };
 
-const isObject = (value: unknown): value is Record<string, unknown> =>
-  Object.prototype.toString.call(value) === '[object Object]';
+const isObject = (value: unknown): value is Record<string, unknown> => Object.prototype.toString.call(value) === '[object Object]';
 
 /** Percent used of {Total, Free}, or what is wrong. */
 const usedOf = (name: string, value: unknown): number | string => {
@@ -140,8 +135,7 @@ const since = Date.parse('2000-01-01T00:00:00Z');
 export const verdictOf = (line: Uint8Array, { subject, header, received }: LineOf): Verdict => {
   const withIdentity = <T extends object>(verdict: T, identity: Identity | undefined) =>
     identity === undefined ? verdict : { ...verdict, identity };
-  if (line.every((byte) => byte === 32 || (byte >= 9 && byte <= 13)))
-    return withIdentity({ kind: 'empty' as const }, header);
+  if (line.every((byte) => byte === 32 || (byte >= 9 && byte <= 13))) return withIdentity({ kind: 'empty' as const }, header);
   const [, first = '', second, ...more] = subject.split('.');
   const isKnown = more.length === 0 && first !== '' && second !== '';
   const named = isKnown && second !== undefined ? (nameOfCode(first) ?? '') : '';

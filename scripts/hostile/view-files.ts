@@ -60,9 +60,7 @@ export class FileRows {
       { files: [...files] },
     );
     for (const { file_name: file, value } of noted) {
-      for (const [key, entry] of Object.entries(
-        JSON.parse(String(value)) as Record<string, string[] | Record<string, string[]>>,
-      )) {
+      for (const [key, entry] of Object.entries(JSON.parse(String(value)) as Record<string, string[] | Record<string, string[]>>)) {
         if (Array.isArray(entry)) found.set(`${file} ${key} ${serviceOf.get(String(file))}`, entry);
         else for (const [time, sums] of Object.entries(entry)) found.set(`${file} ${time} ${key}`, sums);
       }
@@ -70,13 +68,7 @@ export class FileRows {
     return found;
   }
 
-  #merge(
-    service: string,
-    minute: number,
-    sums: [bigint, bigint, bigint],
-    peaks: [number, number][],
-    count: number,
-  ): void {
+  #merge(service: string, minute: number, sums: [bigint, bigint, bigint], peaks: [number, number][], count: number): void {
     const rows = this.#rows.get(service) ?? new Map<number, Merged>();
     this.#rows.set(service, rows);
     const known = rows.get(minute);
@@ -125,11 +117,7 @@ interface Part {
 }
 
 /** Files of the parts beyond a cut, as STORED names them (others may lie there too), and how far they go. */
-export const partFiles = async (
-  bus: Bus,
-  folder: string,
-  cut: readonly number[],
-): Promise<{ files: string[]; position: number[] }> => {
+export const partFiles = async (bus: Bus, folder: string, cut: readonly number[]): Promise<{ files: string[]; position: number[] }> => {
   const files: string[] = [];
   const position = [...cut];
   const { last } = await bus.extent('STORED');

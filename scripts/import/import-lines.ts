@@ -131,8 +131,7 @@ class Import {
     this.bytes += lineBytes + 1;
     const identity = identityIn(line);
     const lane = this.laneAt(identity === undefined ? this.turn++ % laneCount : laneOfAgent(identity.agent));
-    if (lane.pending.length >= messageLinesMax || lane.pendingBytes + lineBytes > messageBytesMax)
-      await this.flush(lane);
+    if (lane.pending.length >= messageLinesMax || lane.pendingBytes + lineBytes > messageBytesMax) await this.flush(lane);
     const isLong = lineBytes > this.lineBytesMax;
     lane.pending.push({ bytes: isLong ? noLine : line, identity, isLong }); // an empty line's n is taken all the same
     lane.pendingBytes += isLong ? 1 : lineBytes + 1;
@@ -245,10 +244,7 @@ class Import {
   }
 
   private sealed(): number {
-    return this.openLanes().reduce(
-      (sum, { source }) => sum + source.counts.sealed - (hasNumber(source.sealed, greetingN) ? 1 : 0),
-      0,
-    );
+    return this.openLanes().reduce((sum, { source }) => sum + source.counts.sealed - (hasNumber(source.sealed, greetingN) ? 1 : 0), 0);
   }
 
   private progress(): void {

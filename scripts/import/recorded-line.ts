@@ -18,8 +18,7 @@ const onOneLine = (bytes: Buffer): Buffer =>
 /** Bytes that are no JSON, whatever stands before: so a line that was altered here cannot be accepted. */
 const altered = (bytes: Buffer, why: string): Buffer => Buffer.concat([onOneLine(bytes), Buffer.from(` [${why}]`)]);
 
-export const cutLine = (bytes: Buffer): Buffer =>
-  altered(bytes.subarray(0, lineBytesMax), `cut at ${lineBytesMax} bytes`);
+export const cutLine = (bytes: Buffer): Buffer => altered(bytes.subarray(0, lineBytesMax), `cut at ${lineBytesMax} bytes`);
 
 const isJson = (text: string): boolean => {
   try {

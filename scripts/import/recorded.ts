@@ -100,8 +100,7 @@ async function* readFile(path: string): AsyncGenerator<Buffer> {
   try {
     for await (const chunk of createReadStream(path, { highWaterMark: chunkBytes })) yield chunk as Buffer;
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT')
-      throw new FileMissingError(`there is no file ${path}`, { cause: error });
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') throw new FileMissingError(`there is no file ${path}`, { cause: error });
     throw new OutOfReachError(`cannot read ${path}: ${messageOf(error)}`, { cause: error });
   }
 }

@@ -27,7 +27,13 @@ export interface Server {
   readonly triesAgain: boolean;
   purge(stream: string, filter: string, below: number): void;
   /** The message that a life reads at a sequence, or last: where a rule may be switched off. */
-  seen(connection: Connection, stream: string, message: StoredMessage | undefined, asked: 'at' | 'last', key: string | number): StoredMessage | undefined;
+  seen(
+    connection: Connection,
+    stream: string,
+    message: StoredMessage | undefined,
+    asked: 'at' | 'last',
+    key: string | number,
+  ): StoredMessage | undefined;
   startOf(stream: string, options: LogOptions): number;
   tell(subject: string, body: Uint8Array): void;
 }
@@ -60,8 +66,13 @@ export class Connection {
   private close!: (reason: Error | undefined) => void;
   private readonly closed: Promise<Error | undefined>;
 
-  constructor(readonly server: Server, readonly name: string) {
-    this.closed = new Promise((resolve) => { this.close = resolve; });
+  constructor(
+    readonly server: Server,
+    readonly name: string,
+  ) {
+    this.closed = new Promise((resolve) => {
+      this.close = resolve;
+    });
     this.bus = this.makeBus();
   }
 
@@ -114,32 +125,41 @@ export class Connection {
     const isClosed = (): boolean => this.isClosed;
     return {
       closed: this.closed,
-      get isClosed() { return isClosed(); },
+      get isClosed() {
+        return isClosed();
+      },
       payloadBytesMax: 1024 * 1024,
-      read: (stream, options) => this.request(`read ${stream}`, () => {
-        const reader = new Reader(this, server.log(stream), options, server.startOf(stream, options));
-        this.readers.add(reader);
-        return reader;
-      }),
-      last: (stream, subject) => this.request(`last ${stream} ${subject}`, () =>
-        server.seen(this, stream, server.log(stream).lastOn(subject), 'last', subject)),
-      at: (stream, sequence) => this.request(`at ${stream} ${sequence}`, () =>
-        server.seen(this, stream, server.log(stream).at(sequence), 'at', sequence)),
-      extent: (stream) => this.request(`extent ${stream}`, () => {
-        const { messages, last } = server.log(stream);
-        return { first: messages[0]?.sequence ?? last + 1, last, messages: messages.length, bytes: 0 };
-      }),
+      read: (stream, options) =>
+        this.request(`read ${stream}`, () => {
+          const reader = new Reader(this, server.log(stream), options, server.startOf(stream, options));
+          this.readers.add(reader);
+          return reader;
+        }),
+      last: (stream, subject) =>
+        this.request(`last ${stream} ${subject}`, () => server.seen(this, stream, server.log(stream).lastOn(subject), 'last', subject)),
+      at: (stream, sequence) =>
+        this.request(`at ${stream} ${sequence}`, () => server.seen(this, stream, server.log(stream).at(sequence), 'at', sequence)),
+      extent: (stream) =>
+        this.request(`extent ${stream}`, () => {
+          const { messages, last } = server.log(stream);
+          return { first: messages[0]?.sequence ?? last + 1, last, messages: messages.length, bytes: 0 };
+        }),
       logs: () => notSimulated('logs'),
       publish: (subject, body, options = {}) => {
         const bytes = bytesOf(body);
         const sent = server.sent(this, subject, options);
         const publish = (): Promise<number> => this.request(`publish ${subject}`, () => server.publish(this, subject, bytes, sent));
-        return server.triesAgain && sent.expectedLast !== undefined ? publish().catch((error: unknown) => {
-          if (!(error instanceof RetryableError) || this.isClosed) throw error;
-          return this.request(`publish ${subject}`, () => server.publish(this, subject, bytes, {
-            ...sent, expectedLast: server.logOf(subject).lastOn(sent.expectedFilter ?? subject)?.sequence ?? 0,
-          }));
-        }) : publish();
+        return server.triesAgain && sent.expectedLast !== undefined
+          ? publish().catch((error: unknown) => {
+              if (!(error instanceof RetryableError) || this.isClosed) throw error;
+              return this.request(`publish ${subject}`, () =>
+                server.publish(this, subject, bytes, {
+                  ...sent,
+                  expectedLast: server.logOf(subject).lastOn(sent.expectedFilter ?? subject)?.sequence ?? 0,
+                }),
+              );
+            })
+          : publish();
       },
       purge: (stream, filter, below) => this.request(`purge ${stream} ${filter} below ${below}`, () => server.purge(stream, filter, below)),
       tasks: () => notSimulated('tasks'),
@@ -158,7 +178,9 @@ export class Connection {
       ask: () => notSimulated('ask'),
       bucket: () => notSimulated('bucket'),
       flush: async () => undefined,
-      close: async () => { this.lose('closed'); },
+      close: async () => {
+        this.lose('closed');
+      },
     };
   }
 }
@@ -168,7 +190,10 @@ export class Reader implements LogReader {
   private waiting: (() => void)[] = [];
 
   constructor(
-    private readonly connection: Connection, readonly log: SimulatedLog, private readonly options: LogOptions, private next: number,
+    private readonly connection: Connection,
+    readonly log: SimulatedLog,
+    private readonly options: LogOptions,
+    private next: number,
   ) {}
 
   /** How many messages could arrive now. */

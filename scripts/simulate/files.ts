@@ -16,8 +16,7 @@ const byServiceAndMinute = (a: KeyedRow, b: KeyedRow): number =>
 export const encodeRows = (rows: readonly KeyedRow[]): Buffer =>
   Buffer.from(JSON.stringify([...rows].sort(byServiceAndMinute).map(({ service, minute, row }) => toTuple(service, minute, row))));
 
-export const decodeRows = (bytes: Uint8Array): KeyedRow[] =>
-  (JSON.parse(Buffer.from(bytes).toString('utf8')) as RowTuple[]).map(fromTuple);
+export const decodeRows = (bytes: Uint8Array): KeyedRow[] => (JSON.parse(Buffer.from(bytes).toString('utf8')) as RowTuple[]).map(fromTuple);
 
 export class SimulatedFiles {
   readonly byPath = new Map<string, Buffer>();
@@ -26,7 +25,10 @@ export class SimulatedFiles {
   /** Files that are being made, on no disk that counts. */
   readonly work = new Map<string, Buffer>();
 
-  constructor(private readonly without: (rule: string) => boolean, private readonly fraction: () => number) {}
+  constructor(
+    private readonly without: (rule: string) => boolean,
+    private readonly fraction: () => number,
+  ) {}
 
   /** U1 switched off: the writer's id is not part of the name. */
   key(path: string): string {
@@ -49,7 +51,8 @@ export class SimulatedFiles {
   append(path: string, bytes: Uint8Array, lengthBefore: number): void {
     const there = this.get(path);
     const goesOn = this.without('U3');
-    if (there.byteLength !== lengthBefore && !goesOn) throw new RetryableError(`append to ${path}: ${there.byteLength} bytes long, must be ${lengthBefore}`);
+    if (there.byteLength !== lengthBefore && !goesOn)
+      throw new RetryableError(`append to ${path}: ${there.byteLength} bytes long, must be ${lengthBefore}`);
     this.byPath.set(this.key(path), Buffer.concat([there, bytes]));
   }
 
@@ -82,27 +85,40 @@ export class SimulatedFiles {
     return {
       create: (path, bytes) => connection.file(`create ${path}`, () => this.create(path, bytes)),
       append: (path, bytes, lengthBefore) => {
-        const append = (): Promise<void> => connection.file(
-          `append ${path}`, () => this.append(path, bytes, lengthBefore), () => this.tear(path, bytes, lengthBefore));
+        const append = (): Promise<void> =>
+          connection.file(
+            `append ${path}`,
+            () => this.append(path, bytes, lengthBefore),
+            () => this.tear(path, bytes, lengthBefore),
+          );
         return this.without('U3') ? append().catch(append) : append();
       },
       adopt: (localFile, path) => {
         if (this.without('W2 late file') && path.startsWith('views/realtime/')) return this.adoptLater(connection, localFile, path);
         return connection.file(`adopt ${path}`, () => this.adopt(localFile, path));
       },
-      replace: (path, bytes) => connection.file(`replace ${path}`, () => { this.byPath.set(path, Buffer.from(bytes)); }),
+      replace: (path, bytes) =>
+        connection.file(`replace ${path}`, () => {
+          this.byPath.set(path, Buffer.from(bytes));
+        }),
       read,
-      stream: async function* (path, from, to) { yield await read(path, from, to); },
-      local: (path, expected) => connection.file(`local ${path}`, () => {
-        const bytes = this.get(path);
-        if (expected !== undefined && (bytes.byteLength !== expected.bytes || sha256Of(bytes) !== expected.sha256)) {
-          throw new PromiseError(`${path} is not what was stored`);
-        }
-        return path;
-      }),
+      stream: async function* (path, from, to) {
+        yield await read(path, from, to);
+      },
+      local: (path, expected) =>
+        connection.file(`local ${path}`, () => {
+          const bytes = this.get(path);
+          if (expected !== undefined && (bytes.byteLength !== expected.bytes || sha256Of(bytes) !== expected.sha256)) {
+            throw new PromiseError(`${path} is not what was stored`);
+          }
+          return path;
+        }),
       list: (folder) => connection.file(`list ${folder}`, () => this.list(folder)),
       length: (path) => connection.file(`length ${path}`, () => this.byPath.get(this.key(path))?.byteLength),
-      remove: (path) => connection.file(`remove ${path}`, () => { this.byPath.delete(this.key(path)); }),
+      remove: (path) =>
+        connection.file(`remove ${path}`, () => {
+          this.byPath.delete(this.key(path));
+        }),
       workFolder: 'work',
     };
   }
@@ -116,7 +132,9 @@ export class SimulatedFiles {
 
   viewFilesOf(connection: Connection): ViewFiles {
     return {
-      write: async (localFile, rows) => { this.work.set(localFile, encodeRows(rows)); },
+      write: async (localFile, rows) => {
+        this.work.set(localFile, encodeRows(rows));
+      },
       read: async (path, { singleService = false } = {}) => {
         if (connection.isDead) return new Promise(() => undefined);
         const rows = decodeRows(this.get(path));

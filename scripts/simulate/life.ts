@@ -16,7 +16,12 @@ export class Life {
   private readonly leadHandlers = new Set<() => void>();
   private leads = false;
 
-  constructor(readonly name: string, readonly partition: number, readonly connection: Connection, now: number) {
+  constructor(
+    readonly name: string,
+    readonly partition: number,
+    readonly connection: Connection,
+    now: number,
+  ) {
     this.clock.frame = now;
   }
 
@@ -49,7 +54,9 @@ export class Life {
       leads: () => this.leads,
       onLead: (changed) => {
         this.leadHandlers.add(changed);
-        return () => { this.leadHandlers.delete(changed); };
+        return () => {
+          this.leadHandlers.delete(changed);
+        };
       },
       seen: () => undefined,
       scheduler: this.clock,

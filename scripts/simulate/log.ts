@@ -25,7 +25,10 @@ const matchers = new Map<string, (subject: string) => boolean>();
 
 const makeMatcher = (filter: string): ((subject: string) => boolean) => {
   if (!/[*>]/.test(filter)) return (subject) => subject === filter;
-  const pattern = filter.replace(/[.\\+^$()[\]{}|?]/g, '\\$&').replaceAll('*', '[^.]+').replace('>', '.+');
+  const pattern = filter
+    .replace(/[.\\+^$()[\]{}|?]/g, '\\$&')
+    .replaceAll('*', '[^.]+')
+    .replace('>', '.+');
   const regular = new RegExp(`^${pattern}$`);
   return (subject) => regular.test(subject);
 };

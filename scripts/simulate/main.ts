@@ -6,12 +6,17 @@ import { type Outcome, runSeed } from './run.js';
 
 const { values } = parseArgs({
   options: {
-    seeds: { type: 'string', default: '100' }, seed: { type: 'string', default: '1' }, trace: { type: 'boolean', default: false },
-    without: { type: 'string' }, help: { type: 'boolean', short: 'h', default: false },
+    seeds: { type: 'string', default: '100' },
+    seed: { type: 'string', default: '1' },
+    trace: { type: 'boolean', default: false },
+    without: { type: 'string' },
+    help: { type: 'boolean', short: 'h', default: false },
   },
 });
 
-const say = (line: string): void => { process.stdout.write(`${line}\n`); };
+const say = (line: string): void => {
+  process.stdout.write(`${line}\n`);
+};
 
 if (values.help) {
   say('npm run simulate -- [--seeds N] [--seed FIRST] [--trace] [--without RULE|all]\n');
@@ -21,7 +26,12 @@ if (values.help) {
   process.exit(exitCodes.ok);
 }
 
-interface Total { seeds: number; steps: number; readonly failed: Map<string, number[]>; readonly counts: Record<string, number> }
+interface Total {
+  seeds: number;
+  steps: number;
+  readonly failed: Map<string, number[]>;
+  readonly counts: Record<string, number>;
+}
 
 const add = (total: Total, { seed, steps, failure, counts }: Outcome): void => {
   total.seeds += 1;
@@ -42,18 +52,23 @@ const run = async (without: Rule | undefined): Promise<Total> => {
   return total;
 };
 
-const kinds = ({ failed }: Total): string => [...failed].map(([kind, seeds]) => `${kind} ${seeds.length} (${seeds.slice(0, 5).join(' ')})`).join('; ');
+const kinds = ({ failed }: Total): string =>
+  [...failed].map(([kind, seeds]) => `${kind} ${seeds.length} (${seeds.slice(0, 5).join(' ')})`).join('; ');
 const failures = ({ failed }: Total): number => [...failed.values()].reduce((sum, seeds) => sum + seeds.length, 0);
 
 if (values.without === undefined) {
   const total = await run(undefined);
   say(`${total.seeds} seeds, ${total.steps} steps, ${failures(total)} failed${failures(total) > 0 ? `: ${kinds(total)}` : ''}`);
-  say(Object.entries(total.counts).map(([name, count]) => `${name} ${count}`).join(', '));
+  say(
+    Object.entries(total.counts)
+      .map(([name, count]) => `${name} ${count}`)
+      .join(', '),
+  );
   process.exit(failures(total) === 0 ? exitCodes.ok : exitCodes.promiseBroken);
 }
 
 if (values.without !== 'all' && !(values.without in rules)) throw new UsageError(`no rule ${values.without}: --help lists them`);
-for (const rule of values.without === 'all' ? Object.keys(rules) as Rule[] : [values.without as Rule]) {
+for (const rule of values.without === 'all' ? (Object.keys(rules) as Rule[]) : [values.without as Rule]) {
   const total = await run(rule);
-  say(`${rule.padEnd(16)} ${String(Math.round(failures(total) / total.seeds * 100)).padStart(3)} %  ${kinds(total) || 'not found'}`);
+  say(`${rule.padEnd(16)} ${String(Math.round((failures(total) / total.seeds) * 100)).padStart(3)} %  ${kinds(total) || 'not found'}`);
 }

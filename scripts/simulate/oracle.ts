@@ -6,12 +6,10 @@ import { realtimeTables } from '../../actors/merger/snapshot.js';
 import { positionOf, type View } from '../../actors/merger/view.js';
 import { TidemarkError } from '../../infra/errors.js';
 import type { Manifest } from '../../protocol/messages/batch.js';
-import {
-  readBatchReady, readManifest, readPartStored, readRawStored, readViewProved,
-} from '../../protocol/messages/readers.js';
-import { noChain } from '../../protocol/messages/segment-sealed.js';
+import { readBatchReady, readManifest, readPartStored, readRawStored, readViewProved } from '../../protocol/messages/readers.js';
 import { type RowTuple, toTuple } from '../../protocol/messages/row-tuple.js';
-import { addRecord, copyRow, emptyRow, mergeInto, minuteOf, type MinuteRow } from '../../protocol/minute-row.js';
+import { noChain } from '../../protocol/messages/segment-sealed.js';
+import { addRecord, copyRow, emptyRow, type MinuteRow, mergeInto, minuteOf } from '../../protocol/minute-row.js';
 import { type Position, sumPosition } from '../../protocol/range.js';
 import { chainHeader, decodeSegment, nextChain } from '../../protocol/segment.js';
 import { decodeRows, type SimulatedFiles, sha256Of } from './files.js';
@@ -20,12 +18,21 @@ import type { StoredMessage } from './log.js';
 /** A promise did not hold. `kind` says which, for the counts. */
 export class Violation extends TidemarkError {
   readonly code = 'E_VIOLATION';
-  constructor(readonly kind: string, detail: string) {
+  constructor(
+    readonly kind: string,
+    detail: string,
+  ) {
     super(`${kind}: ${detail}`);
   }
 }
 
-interface RecordOf { readonly service: string; readonly at: number; readonly cpu: number; readonly ram: number; readonly disk: number }
+interface RecordOf {
+  readonly service: string;
+  readonly at: number;
+  readonly cpu: number;
+  readonly ram: number;
+  readonly disk: number;
+}
 
 type Rows = Map<string, MinuteRow>;
 
@@ -39,7 +46,10 @@ const addTo = (rows: Rows, service: string, minute: number, row: MinuteRow): voi
 };
 
 const textOf = (rows: Rows): string =>
-  [...rows].map(([key, row]) => JSON.stringify(toTuple(key, 0, row))).sort().join('\n');
+  [...rows]
+    .map(([key, row]) => JSON.stringify(toTuple(key, 0, row)))
+    .sort()
+    .join('\n');
 
 interface PartitionTruth {
   readonly records: RecordOf[];
@@ -66,10 +76,18 @@ export class Oracle {
   private readonly bruteForce = new Map<string, string>();
 
   constructor(
-    partitions: number, private readonly files: SimulatedFiles, private readonly isPlain: (uid: number) => boolean,
+    partitions: number,
+    private readonly files: SimulatedFiles,
+    private readonly isPlain: (uid: number) => boolean,
   ) {
-    this.partitions = Array.from({ length: partitions }, () => (
-      { records: [], taken: new Map(), chain: noChain, segment: 0, committed: 0, stored: 0 }));
+    this.partitions = Array.from({ length: partitions }, () => ({
+      records: [],
+      taken: new Map(),
+      chain: noChain,
+      segment: 0,
+      committed: 0,
+      stored: 0,
+    }));
     this.provedCut = this.partitions.map(() => 0);
     this.readyCut = this.provedCut;
   }
@@ -104,7 +122,10 @@ export class Oracle {
     if (message.header(chainHeader) !== nextChain(truth.chain, message.body)) this.fail('chain broken', where);
     truth.chain = message.header(chainHeader) as string;
     truth.segment = message.sequence;
-    const texts = Buffer.from(lines).toString('utf8').split('\n').filter((line) => line !== '');
+    const texts = Buffer.from(lines)
+      .toString('utf8')
+      .split('\n')
+      .filter((line) => line !== '');
     if (texts.length !== records || numbers.length !== records * 6) this.fail('segment torn', where);
     for (const text of texts) {
       const { offset, service, timestamp, cpu, ram, disk } = JSON.parse(text) as Record<string, number> & { service: string };
@@ -144,7 +165,8 @@ export class Oracle {
       for (const line of bytes.toString('utf8').trim().split('\n')) offsets.push((JSON.parse(line) as { offset: number }).offset);
     }
     offsets.sort((a, b) => a - b);
-    if (offsets.length !== to - from || offsets.some((offset, i) => offset !== from + i)) this.fail('committed bytes wrong', `${where}: ${offsets.join(',')}`);
+    if (offsets.length !== to - from || offsets.some((offset, i) => offset !== from + i))
+      this.fail('committed bytes wrong', `${where}: ${offsets.join(',')}`);
   }
 
   private part(body: Uint8Array): void {
@@ -163,7 +185,8 @@ export class Oracle {
 
   private ready(body: Uint8Array): void {
     const { batch, cut, manifest: named } = readBatchReady(body);
-    if (cut.some((offset, p) => offset < (this.readyCut[p] as number))) this.fail('cut goes back', `batch ${batch}: ${cut.join(',')} after ${this.readyCut.join(',')}`);
+    if (cut.some((offset, p) => offset < (this.readyCut[p] as number)))
+      this.fail('cut goes back', `batch ${batch}: ${cut.join(',')} after ${this.readyCut.join(',')}`);
     this.readyCut = cut;
     const bytes = this.files.byPath.get(named.path);
     if (bytes === undefined || sha256Of(bytes) !== named.sha256) this.fail('manifest missing', `batch ${batch}`);
@@ -221,10 +244,27 @@ export class Oracle {
   checkAnswer(tuples: readonly RowTuple[], position: Position, where: string): void {
     const rows: Rows = new Map();
     for (const tuple of tuples) {
-      const [service, minute, cpu, ram, disk, maxCpu, maxCpuAt, maxRam, maxRamAt, maxDisk, maxDiskAt, messages] = tuple as [string, ...number[]];
-      addTo(rows, service, minute as number, {
-        cpu, ram, disk, maxCpu, maxCpuAt, maxRam, maxRamAt, maxDisk, maxDiskAt, messages,
-      } as MinuteRow);
+      const [service, minute, cpu, ram, disk, maxCpu, maxCpuAt, maxRam, maxRamAt, maxDisk, maxDiskAt, messages] = tuple as [
+        string,
+        ...number[],
+      ];
+      addTo(
+        rows,
+        service,
+        minute as number,
+        {
+          cpu,
+          ram,
+          disk,
+          maxCpu,
+          maxCpuAt,
+          maxRam,
+          maxRamAt,
+          maxDisk,
+          maxDiskAt,
+          messages,
+        } as MinuteRow,
+      );
     }
     this.expectRows(rows, position, where);
   }
@@ -243,7 +283,9 @@ export class Oracle {
     let text = this.bruteForce.get(key);
     if (text === undefined) {
       const rows: Rows = new Map();
-      position.forEach((to, p) => { this.addRange(rows, p, 0, to); });
+      position.forEach((to, p) => {
+        this.addRange(rows, p, 0, to);
+      });
       text = textOf(rows);
       if (this.bruteForce.size > 200) this.bruteForce.clear();
       this.bruteForce.set(key, text);

@@ -5,10 +5,10 @@
 import type { FoldDefinition, Input } from '../../infra/actor/fold.js';
 import type { Output } from '../../infra/actor/output.js';
 import type { LogMessage } from '../../infra/bus/bus.js';
+import { readRangeAssigned } from '../../protocol/messages/readers.js';
 import type { SegmentHead } from '../../protocol/messages/segment-sealed.js';
 import { isEmptyLine } from '../../protocol/reading.js';
 import { chainHeader, decodeSegment, encodeSegment, nextChain } from '../../protocol/segment.js';
-import { readRangeAssigned } from '../../protocol/messages/readers.js';
 
 /** Name of the switch to what is done instead. */
 export const rules = {
@@ -51,15 +51,23 @@ export const rules = {
 export type Rule = keyof typeof rules;
 
 const withoutRecordless = (head: SegmentHead, lines: Uint8Array): SegmentHead => {
-  const recorded = new Set(Buffer.from(lines).toString('utf8').split('\n').filter((line) => line !== '').map((line) => {
-    const { subject, agent, n } = JSON.parse(line) as { subject?: string; agent?: string; n?: number };
-    return `${subject} ${agent} ${n}`;
-  }));
+  const recorded = new Set(
+    Buffer.from(lines)
+      .toString('utf8')
+      .split('\n')
+      .filter((line) => line !== '')
+      .map((line) => {
+        const { subject, agent, n } = JSON.parse(line) as { subject?: string; agent?: string; n?: number };
+        return `${subject} ${agent} ${n}`;
+      }),
+  );
   const taken = head.taken.map(({ subject, agent, ranges }) => ({
     subject,
     agent,
-    ranges: ranges.flatMap(([from, to]) => Array.from({ length: to - from }, (_, i) => from + i))
-      .filter((n) => recorded.has(`${subject} ${agent} ${n}`)).map((n): [number, number] => [n, n + 1]),
+    ranges: ranges
+      .flatMap(([from, to]) => Array.from({ length: to - from }, (_, i) => from + i))
+      .filter((n) => recorded.has(`${subject} ${agent} ${n}`))
+      .map((n): [number, number] => [n, n + 1]),
   }));
   return { ...head, taken: taken.filter(({ ranges }) => ranges.length > 0) };
 };
@@ -92,17 +100,26 @@ const bendBuffer = (rule: Rule, outputs: readonly Output[], state: { chain: stri
 };
 
 const bendScheduler = (rule: Rule, outputs: readonly Output[], from: readonly number[]): readonly Output[] =>
-  (rule !== 'S2' ? outputs : outputs.map((output) => {
-    if (output.do !== 'publish' || output.message !== 'range.assigned') return output;
-    const task = readRangeAssigned(output.body as Uint8Array);
-    return { ...output, body: JSON.stringify({ ...task, inputs: task.inputs.filter(({ partition, from: lowest }) => lowest !== from[partition] || lowest === 0) }) };
-  }));
+  rule !== 'S2'
+    ? outputs
+    : outputs.map((output) => {
+        if (output.do !== 'publish' || output.message !== 'range.assigned') return output;
+        const task = readRangeAssigned(output.body as Uint8Array);
+        return {
+          ...output,
+          body: JSON.stringify({
+            ...task,
+            inputs: task.inputs.filter(({ partition, from: lowest }) => lowest !== from[partition] || lowest === 0),
+          }),
+        };
+      });
 
 const isEmptyMessage = ({ body, hasHeaders }: LogMessage): boolean => hasHeaders && isEmptyLine(body);
 
 const bendInput = (rule: Rule, input: Input): Input | undefined => {
   if (rule === 'B9' && input.kind === 'tick' && (input.tick === 'position' || input.tick === 'snapshot')) return undefined;
-  if (rule === 'B8' && input.kind === 'messages') return { ...input, messages: input.messages.filter((message) => !isEmptyMessage(message)) };
+  if (rule === 'B8' && input.kind === 'messages')
+    return { ...input, messages: input.messages.filter((message) => !isEmptyMessage(message)) };
   return input;
 };
 
@@ -128,4 +145,3 @@ export const bend = <State>(fold: FoldDefinition<State>, rule: Rule | undefined)
     },
   };
 };
-

@@ -1,9 +1,9 @@
 /** Runs one seed: a while with faults, then without until everything has drained. */
 import { setImmediate as turn } from 'node:timers/promises';
-import { messageOf } from '../../infra/errors.js';
-import { segmentsStream } from '../../infra/bus/streams.js';
 import type { MergerState } from '../../actors/merger/state.js';
 import { positionOf } from '../../actors/merger/view.js';
+import { segmentsStream } from '../../infra/bus/streams.js';
+import { messageOf } from '../../infra/errors.js';
 import { samePosition } from '../../protocol/range.js';
 import { seedChance } from './chance.js';
 import type { Act } from './connection.js';
@@ -66,7 +66,12 @@ const powerCut = (simulation: Simulation): void => {
     if (!log.isAsync) continue;
     for (const { body, subject } of log.loseTail(random.between(0, 7))) {
       if (!subject.startsWith('metrics.')) continue;
-      const { disk } = JSON.parse(body.toString().split('\n').find((line) => line.endsWith('}')) ?? '{}') as { disk?: number };
+      const { disk } = JSON.parse(
+        body
+          .toString()
+          .split('\n')
+          .find((line) => line.endsWith('}')) ?? '{}',
+      ) as { disk?: number };
       simulation.owed.delete(Math.round((disk ?? 0) * 1e6));
     }
   }
@@ -122,16 +127,16 @@ const one = (simulation: Simulation): void => {
   const { random } = simulation;
   if (simulation.isFaulty) fault(simulation);
   const chance = random.next();
-  if (chance < 0.05) return publishSomething(simulation);
-  if (chance < 0.06) {
+  if (chance < 0.05) publishSomething(simulation);
+  else if (chance < 0.06) {
     const mergers = simulation.lives.filter(({ slot, life }) => slot.role === 'merger' && life.pausedUntil <= simulation.step);
     if (mergers.length > 0) simulation.ask(random.pick(mergers).life);
-    return undefined;
+  } else if (chance < 0.062) simulation.server.tell('batch.asked', Buffer.from('{"kind":"batch"}'));
+  else {
+    const candidates = chance < 0.14 ? [] : simulation.candidates();
+    if (candidates.length > 0) random.pick(candidates)();
+    else advance(simulation, random.pick(simulation.isFaulty ? [1, 10, 50, 150, 400] : [50, 150, 400, 1_500]));
   }
-  if (chance < 0.062) return simulation.server.tell('batch.asked', Buffer.from('{"kind":"batch"}'));
-  const candidates = chance < 0.14 ? [] : simulation.candidates();
-  if (candidates.length > 0) return random.pick(candidates)();
-  return advance(simulation, random.pick(simulation.isFaulty ? [1, 10, 50, 150, 400] : [50, 150, 400, 1_500]));
 };
 
 /** What is not where it should be; empty when everything has drained. */
@@ -146,13 +151,20 @@ const undrained = (simulation: Simulation): string[] => {
   if (!samePosition(oracle.provedCut, ends)) left.push('batch');
   if (!oracle.isLatestCopied) left.push('latest.json');
   const mergers = slots.filter(({ role }) => role === 'merger');
-  const isBehind = mergers.some(({ life }) => life?.state === undefined || !samePosition(positionOf((life.state as MergerState).view), ends));
+  const isBehind = mergers.some(
+    ({ life }) => life?.state === undefined || !samePosition(positionOf((life.state as MergerState).view), ends),
+  );
   if (isBehind) left.push('mergers');
-  if (Array.from({ length: partitions }, (_, p) => server.log(segmentsStream(p)).last).every((last) => last === 0)) left.push('nothing sealed');
+  if (Array.from({ length: partitions }, (_, p) => server.log(segmentsStream(p)).last).every((last) => last === 0))
+    left.push('nothing sealed');
   return left;
 };
 
-const stateOf = (simulation: Simulation): string => simulation.sources.filter(({ isDone }) => !isDone).map(({ state }) => state).join('; ');
+const stateOf = (simulation: Simulation): string =>
+  simulation.sources
+    .filter(({ isDone }) => !isDone)
+    .map(({ state }) => state)
+    .join('; ');
 
 const drainFaults = (simulation: Simulation): void => {
   simulation.say('NO MORE FAULTS');

@@ -6,7 +6,10 @@ import type { Connection, Server } from './connection.js';
 import { matches, SimulatedLog, StoredMessage } from './log.js';
 import type { Rule } from './rules.js';
 
-export interface Plain { readonly subject: string; readonly body: Uint8Array }
+export interface Plain {
+  readonly subject: string;
+  readonly body: Uint8Array;
+}
 
 const unbounded = Number.POSITIVE_INFINITY;
 const partitionOfSegments = (stream: string): number => Number(stream.split('-')[1]);
@@ -20,7 +23,10 @@ export class SimulatedServer implements Server {
   time: number;
 
   constructor(
-    private readonly partitions: number, start: number, metricsMax: number, private readonly rule: Rule | undefined,
+    private readonly partitions: number,
+    start: number,
+    metricsMax: number,
+    private readonly rule: Rule | undefined,
     private readonly stored: (message: StoredMessage) => void,
   ) {
     this.time = start;
@@ -73,7 +79,8 @@ export class SimulatedServer implements Server {
 
   /** What a life that begins now would know, for S1 and F4. */
   remember(connection: Connection): void {
-    if (this.rule === 'F4') connection.frozen = this.log(segmentsStream(connection.partition)).lastOn(`segment.sealed.${connection.partition}`);
+    if (this.rule === 'F4')
+      connection.frozen = this.log(segmentsStream(connection.partition)).lastOn(`segment.sealed.${connection.partition}`);
     for (const subject of ['batch.requested', 'batch.ready', 'batch.abandoned']) {
       connection.known.set(subject, this.log('BATCH').lastOn(subject)?.sequence ?? 0);
     }
@@ -107,7 +114,8 @@ export class SimulatedServer implements Server {
   private bentPurge(stream: string, below: number): number {
     if (stream === 'METRICS') {
       if (this.rule === 'B11 through') return below + 1;
-      if (this.rule === 'B11 least') return Math.min(...Array.from({ length: this.partitions }, (_, p) => this.noted.get(`${p} last`) ?? 0));
+      if (this.rule === 'B11 least')
+        return Math.min(...Array.from({ length: this.partitions }, (_, p) => this.noted.get(`${p} last`) ?? 0));
     }
     if (stream.startsWith('SEGMENTS-')) {
       if (this.rule === 'W3') return below + 1;
@@ -115,7 +123,9 @@ export class SimulatedServer implements Server {
         const p = partitionOfSegments(stream);
         const place = (kind: string): number => {
           const last = this.log('STORED').lastOn(`${kind}.stored.${p}`);
-          return last === undefined ? 0 : (JSON.parse(Buffer.from(last.body).toString('utf8')) as { segments: { sequence: number } }).segments.sequence;
+          return last === undefined
+            ? 0
+            : (JSON.parse(Buffer.from(last.body).toString('utf8')) as { segments: { sequence: number } }).segments.sequence;
         };
         return Math.max(below, Math.min(place('raw'), place('part')));
       }
@@ -123,17 +133,36 @@ export class SimulatedServer implements Server {
     return below;
   }
 
-  seen(connection: Connection, stream: string, message: StoredMessage | undefined, asked: 'at' | 'last', key: string | number): StoredMessage | undefined {
+  seen(
+    connection: Connection,
+    stream: string,
+    message: StoredMessage | undefined,
+    asked: 'at' | 'last',
+    key: string | number,
+  ): StoredMessage | undefined {
     if (stream === 'METRICS' && asked === 'at') {
       const bends = (this.rule === 'B10 sequence' && connection.isBeginning) || (this.rule === 'B11 guard' && !connection.isBeginning);
       const received = this.noted.get(`${connection.partition} ${key}`);
-      if (bends && received !== undefined) return new StoredMessage(`metrics.${connection.partition}.any.any`, key as number, received, new Uint8Array(), undefined, undefined);
+      if (bends && received !== undefined)
+        return new StoredMessage(
+          `metrics.${connection.partition}.any.any`,
+          key as number,
+          received,
+          new Uint8Array(),
+          undefined,
+          undefined,
+        );
     }
     if (this.rule === 'F4' && connection.isBeginning) return this.frozen(connection, stream, message, asked);
     return message;
   }
 
-  private frozen(connection: Connection, stream: string, message: StoredMessage | undefined, asked: 'at' | 'last'): StoredMessage | undefined {
+  private frozen(
+    connection: Connection,
+    stream: string,
+    message: StoredMessage | undefined,
+    asked: 'at' | 'last',
+  ): StoredMessage | undefined {
     if (!stream.startsWith('SEGMENTS-')) return message;
     if (asked === 'last') return connection.frozen;
     return message !== undefined && message.sequence <= (connection.frozen?.sequence ?? 0) ? message : undefined;

@@ -4,9 +4,9 @@
  * far as it can. So a seed gives the same run each time.
  */
 import { buffer } from '../../actors/buffer.js';
-import { merger } from '../../actors/merger.js';
 import type { MergerState } from '../../actors/merger/state.js';
 import { positionOf } from '../../actors/merger/view.js';
+import { merger } from '../../actors/merger.js';
 import { scheduler } from '../../actors/scheduler.js';
 import { uploader } from '../../actors/uploader.js';
 import { windower } from '../../actors/windower.js';
@@ -69,8 +69,25 @@ export class Simulation {
   /** Plain readings that METRICS took, and that no power cut took away again. */
   readonly owed = new Set<number>();
   readonly leases = new Map<string, { slot: Slot; until: number }>();
-  readonly counts = { crashes: 0, pauses: 0, losses: 0, powerCuts: 0, unanswered: 0, torn: 0, together: 0, answers: 0, batches: 0, records: 0 };
-  readonly rate: { readonly fault: number; readonly unanswered: number; readonly powerCut: number; readonly unheard: number; readonly torn: number };
+  readonly counts = {
+    crashes: 0,
+    pauses: 0,
+    losses: 0,
+    powerCuts: 0,
+    unanswered: 0,
+    torn: 0,
+    together: 0,
+    answers: 0,
+    batches: 0,
+    records: 0,
+  };
+  readonly rate: {
+    readonly fault: number;
+    readonly unanswered: number;
+    readonly powerCut: number;
+    readonly unheard: number;
+    readonly torn: number;
+  };
   isFaulty = true;
   step = 0;
   failure: Violation | undefined;
@@ -80,9 +97,13 @@ export class Simulation {
   private readonly positions = new Map<Life, readonly number[]>();
 
   constructor(readonly options: SimulationOptions) {
-    const random = this.random = new Random(options.seed * 7_919 + 13);
+    const random = new Random(options.seed * 7_919 + 13);
+    this.random = random;
     this.settings = makeSettings(random);
-    this.files = new SimulatedFiles((rule) => options.without === rule, () => random.next());
+    this.files = new SimulatedFiles(
+      (rule) => options.without === rule,
+      () => random.next(),
+    );
     this.oracle = new Oracle(partitions, this.files, (uid) => this.plainUids.has(uid));
     this.server = new SimulatedServer(partitions, startAt, random.pick([12, 40, 1_000]), options.without, (message) => {
       this.say(`  ${message.subject} ${message.sequence}`);
@@ -90,8 +111,11 @@ export class Simulation {
     });
     this.queue = new TaskQueue(this.server);
     this.rate = {
-      fault: random.pick([0, 0.002, 0.006]), unanswered: random.pick([0, 0.005, 0.02]), powerCut: random.pick([0, 0.0005, 0.002]),
-      unheard: random.pick([0, 0.1, 0.4]), torn: random.pick([0, 0.02, 0.15]),
+      fault: random.pick([0, 0.002, 0.006]),
+      unanswered: random.pick([0, 0.005, 0.02]),
+      powerCut: random.pick([0, 0.0005, 0.002]),
+      unheard: random.pick([0, 0.1, 0.4]),
+      torn: random.pick([0, 0.02, 0.15]),
     };
     this.addSlots();
     this.addSources();
@@ -118,8 +142,11 @@ export class Simulation {
   private addSources(): void {
     const { random } = this;
     const world = {
-      random, oracle: this.oracle, now: this.server.now,
-      without: (rule: string) => this.options.without === rule, isFaulty: () => this.isFaulty,
+      random,
+      oracle: this.oracle,
+      now: this.server.now,
+      without: (rule: string) => this.options.without === rule,
+      isFaulty: () => this.isFaulty,
       newUid: (isPlain: boolean) => {
         this.uids += 1;
         if (isPlain) this.plainUids.add(this.uids);
@@ -179,7 +206,8 @@ export class Simulation {
       if (slot.life === life) slot.life = undefined;
       this.positions.delete(life);
       slot.restartAt = this.server.time + this.random.between(50, 1_000);
-      if (end.kind === 'fault' || end.kind === 'history') this.failure ??= new Violation(`actor ended: ${end.kind}`, `${life.name}: ${end.error.stack}`);
+      if (end.kind === 'fault' || end.kind === 'history')
+        this.failure ??= new Violation(`actor ended: ${end.kind}`, `${life.name}: ${end.error.stack}`);
     });
   }
 
@@ -303,8 +331,9 @@ export class Simulation {
 
   private hear(): void {
     const at = this.random.between(0, this.server.told.length);
-    const { subject, body } = this.chance(0.1) ? this.server.told[at] as { subject: string; body: Uint8Array } // heard twice
-      : this.server.told.splice(at, 1)[0] as { subject: string; body: Uint8Array };
+    const { subject, body } = this.chance(0.1)
+      ? (this.server.told[at] as { subject: string; body: Uint8Array }) // heard twice
+      : (this.server.told.splice(at, 1)[0] as { subject: string; body: Uint8Array });
     if (this.chance(this.rate.unheard)) return;
     this.say(`heard: ${subject}`);
     if (subject.startsWith('reading.sealed.')) for (const source of this.sources) source.hear(body);
@@ -342,9 +371,16 @@ export class Simulation {
     const chunks: { rows: RowTuple[]; terms: Terms }[] = [];
     const body = Buffer.from(JSON.stringify({ from: '2000-01-01', to: '2100-01-01', shape: 'tuples' }));
     hearer.heard({
-      subject: 'view.asked', body, header: () => undefined,
+      subject: 'view.asked',
+      body,
+      header: () => undefined,
       respond: (answer, headers) => {
-        const chunk = JSON.parse(typeof answer === 'string' ? answer : Buffer.from(answer).toString('utf8')) as { rows: RowTuple[]; terms: Terms; error?: string; code?: string };
+        const chunk = JSON.parse(typeof answer === 'string' ? answer : Buffer.from(answer).toString('utf8')) as {
+          rows: RowTuple[];
+          terms: Terms;
+          error?: string;
+          code?: string;
+        };
         if (chunk.error !== undefined) {
           if (chunk.code === 'E_PROMISE') this.failure ??= new Violation('not answered', `${life.name}: ${chunk.error}`);
           return;
@@ -359,7 +395,11 @@ export class Simulation {
   private answered(life: Life, chunks: readonly { rows: RowTuple[]; terms: Terms }[]): void {
     const { position } = (chunks[0] as { terms: Terms }).terms;
     this.counts.answers += 1;
-    this.oracle.checkAnswer(chunks.flatMap(({ rows }) => rows), position, `answer of ${life.name}`);
+    this.oracle.checkAnswer(
+      chunks.flatMap(({ rows }) => rows),
+      position,
+      `answer of ${life.name}`,
+    );
   }
 
   /** What is found wrong within an actor's own step must end the simulation, not the actor. */

@@ -8,9 +8,19 @@ import type { Oracle } from './oracle.js';
 
 type Kind = 'record' | 'refused' | 'empty';
 
-interface Item { readonly n: number; readonly line: string; readonly kind: Kind; readonly uid: number }
+interface Item {
+  readonly n: number;
+  readonly line: string;
+  readonly kind: Kind;
+  readonly uid: number;
+}
 
-export interface Published { readonly subject: string; readonly body: string; readonly headers: Record<string, string>; readonly isPlain: boolean }
+export interface Published {
+  readonly subject: string;
+  readonly body: string;
+  readonly headers: Record<string, string>;
+  readonly isPlain: boolean;
+}
 
 export interface SourceWorld {
   readonly random: Random;
@@ -22,10 +32,24 @@ export interface SourceWorld {
   readonly newUid: (isPlain: boolean) => number;
 }
 
-const makeLine = (world: SourceWorld, service: string, host: string, uid: number, identity: { agent: string; n: number } | undefined): string => {
+const makeLine = (
+  world: SourceWorld,
+  service: string,
+  host: string,
+  uid: number,
+  identity: { agent: string; n: number } | undefined,
+): string => {
   const { random } = world;
   const at = world.now() - random.pick([0, 500, 61_000, 86_400_000, 40 * 86_400_000]);
-  return JSON.stringify({ service, host, timestamp: at, cpu: random.between(0, 5), ram: random.between(0, 5), disk: uid / 1e6, ...identity });
+  return JSON.stringify({
+    service,
+    host,
+    timestamp: at,
+    cpu: random.between(0, 5),
+    ram: random.between(0, 5),
+    disk: uid / 1e6,
+    ...identity,
+  });
 };
 
 export class Source {
@@ -39,8 +63,13 @@ export class Source {
   agent: string;
 
   constructor(
-    private readonly world: SourceWorld, readonly subject: string, readonly partition: number, private readonly name: string,
-    private left: number, private readonly keptMax: number, readonly isGappy = false,
+    private readonly world: SourceWorld,
+    readonly subject: string,
+    readonly partition: number,
+    private readonly name: string,
+    private left: number,
+    private readonly keptMax: number,
+    readonly isGappy = false,
   ) {
     this.agent = name;
     this.inLines = world.random.next() < 0.3;
@@ -133,7 +162,8 @@ export class Source {
       if (!sealed.some(([from, to]) => n >= from && n < to)) continue;
       this.kept.delete(n);
       const { oracle } = this.world;
-      const isThere = oracle.isTaken(this.partition, this.subject, this.agent, n) && (item.kind !== 'record' || oracle.counted.has(item.uid));
+      const isThere =
+        oracle.isTaken(this.partition, this.subject, this.agent, n) && (item.kind !== 'record' || oracle.counted.has(item.uid));
       if (!isThere) oracle.fail('acknowledged but lost', `${this.subject} ${this.agent} ${n} (${item.kind} ${item.uid})`);
     }
   }
@@ -141,7 +171,11 @@ export class Source {
 
 /** A `nats pub`: no agent, no n, no acknowledgement. */
 export class PlainSource {
-  constructor(private readonly world: SourceWorld, readonly subject: string, private left: number) {}
+  constructor(
+    private readonly world: SourceWorld,
+    readonly subject: string,
+    private left: number,
+  ) {}
 
   get isDone(): boolean {
     return this.left === 0;

@@ -19,8 +19,14 @@ export class TaskQueue {
 
   waiting(kind: string): StoredMessage[] {
     const { time } = this.server;
-    return this.server.log('BATCH').messages.filter(({ subject, sequence }) =>
-      subject === `${kind}.assigned` && !this.done.has(sequence) && (this.handed.get(sequence) ?? Number.NEGATIVE_INFINITY) < time - ackWaitMs);
+    return this.server
+      .log('BATCH')
+      .messages.filter(
+        ({ subject, sequence }) =>
+          subject === `${kind}.assigned` &&
+          !this.done.has(sequence) &&
+          (this.handed.get(sequence) ?? Number.NEGATIVE_INFINITY) < time - ackWaitMs,
+      );
   }
 
   all(kind: string): StoredMessage[] {
@@ -42,7 +48,11 @@ export class Worker {
   private isBusy = false;
   private lives = 0;
 
-  constructor(private readonly simulation: Simulation, private readonly kind: 'range' | 'services', private readonly index: number) {
+  constructor(
+    private readonly simulation: Simulation,
+    private readonly kind: 'range' | 'services',
+    private readonly index: number,
+  ) {
     this.connection = this.open();
   }
 
@@ -76,11 +86,13 @@ export class Worker {
     simulation.queue.hand(message);
     simulation.say(`${connection.name} takes ${message.subject} ${message.sequence}`);
     this.isBusy = true;
-    this.work(message, connection).catch((error: unknown) => {
-      simulation.say(`${connection.name}: ${messageOf(error)}`);
-    }).finally(() => {
-      if (this.connection === connection) this.isBusy = false;
-    });
+    this.work(message, connection)
+      .catch((error: unknown) => {
+        simulation.say(`${connection.name}: ${messageOf(error)}`);
+      })
+      .finally(() => {
+        if (this.connection === connection) this.isBusy = false;
+      });
   }
 
   private async work(message: StoredMessage, connection: Connection): Promise<void> {
@@ -94,7 +106,9 @@ export class Worker {
       return;
     }
     const workshop = {
-      storage: simulation.files.storageOf(connection), files: simulation.files, newName: () => simulation.newName(),
+      storage: simulation.files.storageOf(connection),
+      files: simulation.files,
+      newName: () => simulation.newName(),
       without: (rule: string) => simulation.options.without === rule,
     };
     const named = { batch: task.batch, task: task.task };

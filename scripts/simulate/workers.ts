@@ -1,11 +1,19 @@
 /** Mapper and reducer without DuckDB: the same rows from the same bytes, by the algebra of protocol/minute-row.ts. */
 import { FileExistsError, FileMissingError, PromiseError } from '../../infra/errors.js';
 import type { Storage } from '../../infra/storage/storage.js';
-import type { Manifest, MonthFile, RangeAssigned, RangeMapped, ServiceListing, ServicesAssigned, ServicesReduced } from '../../protocol/messages/batch.js';
+import type {
+  Manifest,
+  MonthFile,
+  RangeAssigned,
+  RangeMapped,
+  ServiceListing,
+  ServicesAssigned,
+  ServicesReduced,
+} from '../../protocol/messages/batch.js';
 import { addRecord, emptyRow, type KeyedRow, mergeInto, minuteOf } from '../../protocol/minute-row.js';
 import { encodeName, serviceBucket } from '../../protocol/name-code.js';
 import { dateOf, monthOf } from '../../protocol/time.js';
-import { decodeRows, encodeRows, sha256Of, type SimulatedFiles } from './files.js';
+import { decodeRows, encodeRows, type SimulatedFiles, sha256Of } from './files.js';
 
 export interface Workshop {
   readonly storage: Storage;
@@ -36,7 +44,14 @@ const adopt = async ({ storage, files, newName }: Workshop, rows: Iterable<Keyed
   return file;
 };
 
-interface Line { offset: number; service: string; timestamp: number; cpu: number; ram: number; disk: number }
+interface Line {
+  offset: number;
+  service: string;
+  timestamp: number;
+  cpu: number;
+  ram: number;
+  disk: number;
+}
 
 /** @throws PromiseError, FileMissingError */
 export const mapRange = async (task: RangeAssigned, workshop: Workshop): Promise<RangeMapped> => {
@@ -45,7 +60,10 @@ export const mapRange = async (task: RangeAssigned, workshop: Workshop): Promise
   const report = async (): Promise<RangeMapped> => {
     const bytes = await storage.read(task.output);
     return {
-      batch: task.batch, task: task.task, file: { path: task.output, bytes: bytes.byteLength, sha256: sha256Of(bytes) }, records: promised,
+      batch: task.batch,
+      task: task.task,
+      file: { path: task.output, bytes: bytes.byteLength, sha256: sha256Of(bytes) },
+      records: promised,
       rows: decodeRows(bytes).length,
     };
   };
@@ -65,7 +83,8 @@ export const mapRange = async (task: RangeAssigned, workshop: Workshop): Promise
       addRecord(set.at(line.service, minuteOf(line.timestamp)).row, line.timestamp, cpu, ram, disk);
     }
   }
-  if (offsets.size !== promised) throw new PromiseError(`task ${task.batch}/${task.task} holds ${offsets.size} records, promised are ${promised}`);
+  if (offsets.size !== promised)
+    throw new PromiseError(`task ${task.batch}/${task.task} holds ${offsets.size} records, promised are ${promised}`);
   await adopt(workshop, set.rows.values(), task.output);
   return report();
 };
@@ -80,8 +99,11 @@ export const reduceServices = async (task: ServicesAssigned, workshop: Workshop)
     const bytes = await storage.read(task.output);
     const { files } = JSON.parse(bytes.toString('utf8')) as ServiceListing;
     return {
-      batch: task.batch, task: task.task, listing: { path: task.output, bytes: bytes.byteLength, sha256: sha256Of(bytes) },
-      records: files.reduce((sum, { msg_num }) => sum + msg_num, 0), rows: files.reduce((sum, { rows }) => sum + rows, 0),
+      batch: task.batch,
+      task: task.task,
+      listing: { path: task.output, bytes: bytes.byteLength, sha256: sha256Of(bytes) },
+      records: files.reduce((sum, { msg_num }) => sum + msg_num, 0),
+      rows: files.reduce((sum, { rows }) => sum + rows, 0),
     };
   };
   if ((await storage.length(task.output)) !== undefined && !workshop.without('S3 replaced')) return report();
@@ -95,7 +117,8 @@ export const reduceServices = async (task: ServicesAssigned, workshop: Workshop)
   };
   const add = ({ service, minute, row }: KeyedRow): void => mergeInto(setOf(service, monthOf(minute)).at(service, minute).row, row);
   const isOurs = (service: string): boolean => serviceBucket(service, task.buckets) === task.task;
-  for (const input of task.inputs) for (const keyed of decodeRows(await readInput(input, workshop) ?? Buffer.from('[]'))) if (isOurs(keyed.service)) add(keyed);
+  for (const input of task.inputs)
+    for (const keyed of decodeRows((await readInput(input, workshop)) ?? Buffer.from('[]'))) if (isOurs(keyed.service)) add(keyed);
   const base = task.base === null ? [] : (JSON.parse((await readNamed(task.base, workshop)).toString('utf8')) as Manifest).files;
   const dates = new Set(task.dates === 'all' ? [] : task.dates);
   const recomputedMonths = new Set([...dates].map((date) => date.slice(0, 7)));

@@ -17,14 +17,23 @@ interface Measuring {
   readonly stop: () => Promise<void>;
 }
 
-const measure = async (probes: readonly [string, Promise<Probe>][], settings: NatsSettings, everyMs: number, log: Log): Promise<Measuring> => {
+const measure = async (
+  probes: readonly [string, Promise<Probe>][],
+  settings: NatsSettings,
+  everyMs: number,
+  log: Log,
+): Promise<Measuring> => {
   const connection = await connectSource(settings, 'tidemark agent');
-  const source = (subject: string, agent: string) => openSource({
-    connection, subject, agent,
-    onShrunk: (before, after) => log.error({ subject, agent, before, after }, 'the log has lost its tail: sealed readings are gone'),
-  });
-  const agents = await Promise.all(probes.map(async ([service, probe]) =>
-    startAgent({ service, host: hostname(), everyMs, probe: await probe, source })));
+  const source = (subject: string, agent: string) =>
+    openSource({
+      connection,
+      subject,
+      agent,
+      onShrunk: (before, after) => log.error({ subject, agent, before, after }, 'the log has lost its tail: sealed readings are gone'),
+    });
+  const agents = await Promise.all(
+    probes.map(async ([service, probe]) => startAgent({ service, host: hostname(), everyMs, probe: await probe, source })),
+  );
   return {
     services: probes.map(([service]) => service),
     stop: async () => {
@@ -68,10 +77,21 @@ export const startAgents = async (options: AgentsOptions): Promise<Measuring> =>
 };
 
 /** Measures one service until `signal`: the whole machine, or the processes of `program`. */
-export const measureOne = async (
-  { service, program, settings, everyMs, log, signal }:
-  { service: string; program: string | undefined; settings: NatsSettings & { data: string }; everyMs: number; log: Log; signal: AbortSignal },
-): Promise<void> => {
+export const measureOne = async ({
+  service,
+  program,
+  settings,
+  everyMs,
+  log,
+  signal,
+}: {
+  service: string;
+  program: string | undefined;
+  settings: NatsSettings & { data: string };
+  everyMs: number;
+  log: Log;
+  signal: AbortSignal;
+}): Promise<void> => {
   const diskPath = (await stat(settings.data).catch(() => undefined)) === undefined ? process.cwd() : settings.data;
   const probe = program === undefined ? machineProbe({ diskPath }) : programProbe({ name: program }, { diskPath });
   const { stop } = await measure([[service, probe]], settings, everyMs, log);

@@ -1,11 +1,15 @@
 /** One `start` at a time on a data folder: DATA/lock names its process. A lock whose process is gone is taken over. */
-import { linkSync, mkdirSync, readFileSync, renameSync, rmSync, unlinkSync, writeFileSync } from 'node:fs';
+
 import { randomUUID } from 'node:crypto';
+import { linkSync, mkdirSync, readFileSync, renameSync, rmSync, unlinkSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { OutOfReachError } from '../../infra/errors.js';
 import { isAlive, startOf } from '../../infra/process.js';
 
-interface Holder { readonly pid: number; readonly started: string }
+interface Holder {
+  readonly pid: number;
+  readonly started: string;
+}
 
 const readHolder = (file: string): Holder | undefined => {
   try {
@@ -34,8 +38,10 @@ const createWhole = (file: string, content: string): boolean => {
   }
 };
 
-const refusal = (data: string, { pid }: Holder): OutOfReachError => new OutOfReachError(
-  `a Tidemark with pid ${pid} runs on ${data} already: ask that one (npx tidemark query …), stop it, or give another folder with --data`);
+const refusal = (data: string, { pid }: Holder): OutOfReachError =>
+  new OutOfReachError(
+    `a Tidemark with pid ${pid} runs on ${data} already: ask that one (npx tidemark query …), stop it, or give another folder with --data`,
+  );
 
 /** Takes away a lock whose process is gone; if it is a new one by now, puts it back. */
 const removeStale = (file: string): void => {
@@ -56,7 +62,10 @@ export const lockData = (data: string): (() => void) => {
   const file = path.join(data, 'lock');
   const content = JSON.stringify({ pid: process.pid, started: startOf(process.pid) });
   for (let tries = 0; tries < 10; tries++) {
-    if (createWhole(file, content)) return () => { if (readHolder(file)?.pid === process.pid) rmSync(file, { force: true }); };
+    if (createWhole(file, content))
+      return () => {
+        if (readHolder(file)?.pid === process.pid) rmSync(file, { force: true });
+      };
     const holder = readHolder(file);
     if (isHolding(holder)) throw refusal(data, holder);
     removeStale(file);

@@ -29,7 +29,9 @@ export const pauseAfter = (failures: number): number => Math.min(pauseMsMax, pau
  * it is left as it is.
  */
 export const keep = async <One extends Running>(
-  name: string, launch: () => Promise<One>, { log, isFinal = () => false }: { log: Log; isFinal?: (one: One) => boolean },
+  name: string,
+  launch: () => Promise<One>,
+  { log, isFinal = () => false }: { log: Log; isFinal?: (one: One) => boolean },
 ): Promise<Kept<One>> => {
   let current = await launch();
   const stopping = new AbortController();
@@ -63,7 +65,9 @@ export const keep = async <One extends Running>(
     if (!stopping.signal.aborted) log.error({ process: name, err: error, reason: messageOf(error) }, 'is no longer watched');
   });
   return {
-    get current() { return current; },
+    get current() {
+      return current;
+    },
     stop: async () => {
       stopping.abort();
       await current.stop();

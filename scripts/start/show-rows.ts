@@ -30,8 +30,12 @@ const plain = (name: string): string => name.replace(/[\p{C}\p{Zl}\p{Zp}]/gu, '?
 const head = ['service', 'minute', 'readings', 'cpu %', 'ram %', 'disk %', 'highest cpu'];
 
 export const rowCells = (row: ViewRow): string[] => [
-  plain(row.service), row.time_stamp.slice(11, 16), String(row.msg_num).padStart(8),
-  percent(row.cpu, row.msg_num), percent(row.ram, row.msg_num), percent(row.disk, row.msg_num),
+  plain(row.service),
+  row.time_stamp.slice(11, 16),
+  String(row.msg_num).padStart(8),
+  percent(row.cpu, row.msg_num),
+  percent(row.ram, row.msg_num),
+  percent(row.disk, row.msg_num),
   `${row.max_cpu.toFixed(1)} at ${row.max_cpu_time.slice(11, 19)}`,
 ];
 

@@ -25,7 +25,9 @@ export const stopSignal = (): AbortSignal => {
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, heard);
   if (isNpmScript()) {
     const before = ancestors();
-    setInterval(() => { if (ancestors() !== before) stop.abort(); }, lookEveryMs).unref();
+    setInterval(() => {
+      if (ancestors() !== before) stop.abort();
+    }, lookEveryMs).unref();
   }
   return stop.signal;
 };

@@ -88,18 +88,12 @@ const logFileOf = (data: string): string | undefined => {
   return file;
 };
 
-const greet = (
-  settings: Settings,
-  server: NatsServer | undefined,
-  services: string[],
-  logFile: string | undefined,
-): string => {
+const greet = (settings: Settings, server: NatsServer | undefined, services: string[], logFile: string | undefined): string => {
   const own =
     server === undefined
       ? ''
       : ` (nats-server ${server.version}${server.takenOn ? ', ran already' : ''}), monitoring ${server.monitoringUrl}`;
-  const again =
-    server === undefined ? '' : `\n            that server alone again: nats-server -c ${server.configuration}`;
+  const again = server === undefined ? '' : `\n            that server alone again: nats-server -c ${server.configuration}`;
   const which = settings.data === path.resolve(settingsTable.data.default ?? '') ? '' : ` --data ${settings.data}`;
   return [
     'Tidemark runs.',
@@ -115,10 +109,7 @@ const greet = (
   ].join('\n');
 };
 
-const runServer = async (
-  settings: Settings,
-  log: Log,
-): Promise<{ kept: Kept<NatsServer> | undefined; nats: string }> => {
+const runServer = async (settings: Settings, log: Log): Promise<{ kept: Kept<NatsServer> | undefined; nats: string }> => {
   if (settings.nats !== undefined) {
     const { url, version, unproven } = await inspectServer(settings.nats, settings.natsHttpPort);
     if (unproven !== undefined) process.stderr.write(`durability unproven: ${unproven}\n`);

@@ -43,11 +43,7 @@ export interface CountsSoFar {
   readonly missing: Map<string, number>;
 }
 
-export const readCounts = async (
-  bus: Bus,
-  manifest: Manifest | undefined,
-  places: readonly PartitionPlaces[],
-): Promise<CountsSoFar> => {
+export const readCounts = async (bus: Bus, manifest: Manifest | undefined, places: readonly PartitionPlaces[]): Promise<CountsSoFar> => {
   const refused = new Map<string, number>();
   const missing = places.map((_, p) => new Map(Object.entries(manifest?.missing[p] ?? {})));
   const add = (counts: { refused: Refused; missing: Missing }, partition: number): void => {

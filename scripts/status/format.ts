@@ -42,11 +42,7 @@ const countsText = (counts: Readonly<Record<string, number>> | null): string => 
 const provedText = ({ proved, batch, cut, at }: Status): string => {
   if (proved === null) return cut === null ? 'not known' : 'none proved yet';
   const differing = `${whole(proved.differences)} DIFFERENCES, ${batch ?? 'no batch'} stays`;
-  const outcome = proved.repaired
-    ? 'rebuilt and counted twice'
-    : proved.differences === 0
-      ? 'no difference'
-      : differing;
+  const outcome = proved.repaired ? 'rebuilt and counted twice' : proved.differences === 0 ? 'no difference' : differing;
   const oldest = proved.oldest === null ? '' : `; oldest proof ${ago(at - Date.parse(proved.oldest))}`;
   return `${proved.batch}, asked for ${ago(at - proved.at)}, ${outcome}${oldest}`;
 };
@@ -60,8 +56,7 @@ const memoryText = ({ memory }: Status): string => {
 /** The partitions' logs as one, by the fullest of them. */
 const streamsText = ({ streams }: Status): string => {
   if (streams === null) return 'not known';
-  const fillOf = ({ bytes, bytesMax }: { bytes: number; bytesMax: number }): number =>
-    bytesMax > 0 ? bytes / bytesMax : 0;
+  const fillOf = ({ bytes, bytesMax }: { bytes: number; bytesMax: number }): number => (bytesMax > 0 ? bytes / bytesMax : 0);
   const groups = groupBy(streams, ({ name }) => name.replace(/-\d+$/, '-*'));
   return [...groups]
     .map(([name, group]) => {
@@ -74,8 +69,7 @@ const streamsText = ({ streams }: Status): string => {
 
 export const formatStatus = (status: Status): string => {
   const { problems, actors } = status;
-  const head =
-    problems.length === 0 ? 'all is well' : `${problems.length === 1 ? '1 problem' : `${problems.length} problems`}`;
+  const head = problems.length === 0 ? 'all is well' : `${problems.length === 1 ? '1 problem' : `${problems.length} problems`}`;
   const list = problems.map((problem) => `  ! ${plain(problem)}\n`).join('');
   const rows = actors.map((one) => [
     one.actor,
@@ -89,10 +83,7 @@ export const formatStatus = (status: Status): string => {
     `${new Date(status.at).toISOString().slice(0, 19)}Z  ${head}\n${list}\n`,
     rows.length === 0 ? '' : `${columns([['actor', 'state', 'pid', 'instance', 'partitions', 'behind'], ...rows])}\n`,
     columns([
-      [
-        'records',
-        `${sumOf(status.position)} in the view, ${sumOf(status.committed)} committed, ${sumOf(status.sealed)} sealed`,
-      ],
+      ['records', `${sumOf(status.position)} in the view, ${sumOf(status.committed)} committed, ${sumOf(status.sealed)} sealed`],
       ['position', status.position?.join(',') ?? 'not known'],
       ['cut', status.cut?.join(',') ?? 'not known'],
       ['batch', provedText(status)],

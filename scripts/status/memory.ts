@@ -54,8 +54,7 @@ export const readNatsPid = (data: string): number | undefined => {
 };
 
 /** Whether a process is a nats-server: a pid that was written down may have gone to somebody else. */
-export const isNatsServer = (pid: number): boolean =>
-  isAlive(pid) && /nats-server/.test(readText(`/proc/${pid}/cmdline`) ?? 'nats-server');
+export const isNatsServer = (pid: number): boolean => isAlive(pid) && /nats-server/.test(readText(`/proc/${pid}/cmdline`) ?? 'nats-server');
 
 /** The supervisor of `start`. */
 export const readSupervisorPid = (data: string): number | undefined => {

@@ -89,8 +89,7 @@ const receivedAt = async (bus: Bus, partition: number, offset: number): Promise<
 };
 
 /** How far the view has got, and on which batch: whoever merges answers. */
-export const readTerms = async (bus: Bus): Promise<Terms> =>
-  (await queryView(bus, { from: 0, to: 60, step: 'range' })).terms;
+export const readTerms = async (bus: Bus): Promise<Terms> => (await queryView(bus, { from: 0, to: 60, step: 'range' })).terms;
 
 export const addLags = (lags: readonly Lag[]): Lag => ({
   records: lags.reduce((sum, { records }) => sum + records, 0),

@@ -38,21 +38,16 @@ export const findProblems = (status: Omit<Status, 'problems'>, partitions: numbe
   problems.push(...unowned(status.actors, partitions));
   const { proved } = status;
   if (proved !== null && proved.differences > 0 && !proved.repaired) {
-    problems.push(
-      `batch ${proved.batch} differs in ${proved.differences} rows from what it should replace: run \`tidemark rebuild\``,
-    );
+    problems.push(`batch ${proved.batch} differs in ${proved.differences} rows from what it should replace: run \`tidemark rebuild\``);
   }
   for (const { name: stream, bytes, bytesMax } of status.streams ?? []) {
     if (bytesMax > 0 && bytes > bytesMax * fillMax && refusingStreams.test(stream)) {
-      problems.push(
-        `${stream} is ${Math.round((100 * bytes) / bytesMax)} % full: when it is full it refuses what is new`,
-      );
+      problems.push(`${stream} is ${Math.round((100 * bytes) / bytesMax)} % full: when it is full it refuses what is new`);
     }
   }
   for (const actor of status.actors) {
     const seconds = actor.lag?.seconds ?? 0;
-    if (lagging.has(actor.actor) && seconds > lagSecondsMax)
-      problems.push(`${name(actor)} is ${Math.round(seconds)} s behind`);
+    if (lagging.has(actor.actor) && seconds > lagSecondsMax) problems.push(`${name(actor)} is ${Math.round(seconds)} s behind`);
   }
   const missing = Object.entries(status.missing ?? {});
   if (missing.length > 0) {

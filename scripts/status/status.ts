@@ -135,9 +135,7 @@ const readAll = async (bus: Bus, data: string, readings: Readings) => {
   const termsRead = readings.read('the view', () => readTerms(bus));
   const streams = await streamsRead;
   const partitions = streams?.filter(({ name }) => /^SEGMENTS-\d+$/.test(name)).length ?? 0;
-  const placesRead = readings.read('places', () =>
-    Promise.all(Array.from({ length: partitions }, (_, p) => readPlaces(bus, p))),
-  );
+  const placesRead = readings.read('places', () => Promise.all(Array.from({ length: partitions }, (_, p) => readPlaces(bus, p))));
   const proofs = await proofsRead;
   const newest = proofs?.newest;
   const manifest = newest && (await readings.read('the manifest', () => loadManifest(data, newest)));
@@ -145,8 +143,7 @@ const readAll = async (bus: Bus, data: string, readings: Readings) => {
   const isCountable = places !== undefined && proofs !== undefined && (newest === undefined || manifest !== undefined);
   const counts = isCountable ? await readings.read('counts', () => readCounts(bus, manifest, places)) : undefined;
   const position = (await termsRead)?.position;
-  const mergerLag =
-    position && places && (await readings.read("the merger's lag", () => mergerBehind(bus, position, places)));
+  const mergerLag = position && places && (await readings.read("the merger's lag", () => mergerBehind(bus, position, places)));
   const last = proofs?.last;
   return {
     partitions,
@@ -181,11 +178,7 @@ const readStatuses = async (bus: Bus): Promise<ActorStatus[]> => {
   return statuses.sort((a, b) => flow.indexOf(a.actor) - flow.indexOf(b.actor) || (a.instance < b.instance ? -1 : 1));
 };
 
-const shownOf = (
-  status: ActorStatus,
-  places: readonly PartitionPlaces[] | undefined,
-  mergerLag: Lag | undefined,
-): ActorShown => {
+const shownOf = (status: ActorStatus, places: readonly PartitionPlaces[] | undefined, mergerLag: Lag | undefined): ActorShown => {
   const { actor, instance, pid, host, partitions, opsPort, error } = status;
   const silentMs = Date.now() - status.at;
   const isGone = silentMs > goneAfterMs;

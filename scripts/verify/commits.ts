@@ -35,13 +35,7 @@ export async function* readCommits(
   const reached = committed.map(() => 0);
   const follow = (commit: RawStored): void => {
     const { partition, from, to } = commit;
-    findings.expect(
-      'commits',
-      `commit [${from}, ${to}) of partition ${partition}`,
-      'its first offset',
-      from,
-      reached[partition] ?? -1,
-    );
+    findings.expect('commits', `commit [${from}, ${to}) of partition ${partition}`, 'its first offset', from, reached[partition] ?? -1);
     reached[partition] = to;
   };
   const inStored = await firstInStored(bus, committed.length, storedTo);

@@ -89,12 +89,7 @@ const countFile = async (world: VerifyWorld, path: string, ranges: Range[], coun
   await countRun(world, path, run, counting);
 };
 
-const countRun = async (
-  { storage }: VerifyWorld,
-  path: string,
-  run: readonly Range[],
-  counting: Counting,
-): Promise<void> => {
+const countRun = async ({ storage }: VerifyWorld, path: string, run: readonly Range[], counting: Counting): Promise<void> => {
   const checks = run.map((range) => new RangeCount(range, counting));
   const [first, last] = [run[0] as Range, run.at(-1) as Range];
   let next = 0;
@@ -143,8 +138,7 @@ class RangeCount {
       return;
     }
     const whole = bytes.subarray(0, end - 1);
-    const text =
-      this.#carry.length === 0 ? whole.toString('utf8') : Buffer.concat([this.#carry, whole]).toString('utf8');
+    const text = this.#carry.length === 0 ? whole.toString('utf8') : Buffer.concat([this.#carry, whole]).toString('utf8');
     this.#carry = Buffer.from(bytes.subarray(end)); // a copy: the chunk is not kept for it
     for (const line of text.split('\n')) this.#addLine(line);
   }
@@ -155,8 +149,7 @@ class RangeCount {
       counting: { findings },
     } = this;
     const where = this.#where();
-    if (this.#carry.length > 0)
-      findings.add('lines', where, `${this.#carry.length} bytes at its end are no whole line`);
+    if (this.#carry.length > 0) findings.add('lines', where, `${this.#carry.length} bytes at its end are no whole line`);
     findings.expect('bytes', where, 'its length', this.#bytes, range.toByte - range.fromByte);
     findings.expect('bytes', where, 'its sha256', this.#hash.digest('hex'), range.sha256);
     findings.expect('lines', where, 'its number of lines', this.#lines, range.records);

@@ -29,14 +29,12 @@ export const readRecord = (line: string): CountedRecord | string => {
   }
   if (typeof value !== 'object' || value === null) return `is no object: ${line.slice(0, 60)}`;
   const { offset, service, timestamp } = value;
-  if (typeof offset !== 'number' || !Number.isSafeInteger(offset) || offset < 0)
-    return `has no offset: ${line.slice(0, 60)}`;
+  if (typeof offset !== 'number' || !Number.isSafeInteger(offset) || offset < 0) return `has no offset: ${line.slice(0, 60)}`;
   if (typeof service !== 'string' || service === '') return `(offset ${offset}) has no service`;
   if (typeof timestamp !== 'number' || !Number.isSafeInteger(timestamp)) return `(offset ${offset}) has no timestamp`;
   const cpu = millionthsOf(value.cpu);
   const ram = millionthsOf(value.ram);
   const disk = millionthsOf(value.disk);
-  if (cpu === undefined || ram === undefined || disk === undefined)
-    return `(offset ${offset}) has a reading that is none`;
+  if (cpu === undefined || ram === undefined || disk === undefined) return `(offset ${offset}) has a reading that is none`;
   return { offset, service, at: timestamp, cpu, ram, disk };
 };

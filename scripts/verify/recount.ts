@@ -11,10 +11,7 @@ import { Findings } from './findings.js';
 import { countRawFiles } from './raw-files.js';
 
 /** @returns what differs, the first of it; nothing when every row is right, to the bit. */
-export const recount = async (
-  world: { bus: Bus; storage: Storage; viewFiles: ViewFiles },
-  manifest: Manifest,
-): Promise<string[]> => {
+export const recount = async (world: { bus: Bus; storage: Storage; viewFiles: ViewFiles }, manifest: Manifest): Promise<string[]> => {
   const findings = new Findings();
   const counting = new Counting(manifest.cut, findings, () => undefined);
   const lasts = await Promise.all(manifest.cut.map((_, p) => world.bus.last('STORED', `raw.stored.${p}`)));
@@ -48,17 +45,12 @@ export const recount = async (
         number(rows.maxDiskAt),
         number(rows.messages),
       ]);
-      if (difference !== undefined)
-        findings.add('rows', `${JSON.stringify(file.service)} ${formatMinute(minute)}`, difference);
+      if (difference !== undefined) findings.add('rows', `${JSON.stringify(file.service)} ${formatMinute(minute)}`, difference);
     }
     await new Promise(setImmediate); // leases and answers go on meanwhile
   }
   for (const { service, time, records } of counting.rows.left()) {
-    findings.add(
-      'rows',
-      `${JSON.stringify(service)} ${time}`,
-      `the batch view has no row, ${records} records were counted`,
-    );
+    findings.add('rows', `${JSON.stringify(service)} ${time}`, `the batch view has no row, ${records} records were counted`);
   }
   return findings.first.map(({ where, what }) => `${where}: ${what}`);
 };

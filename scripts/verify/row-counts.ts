@@ -40,8 +40,7 @@ export class RowCounts {
     const [service, minute, ...numbers] = tuple as [string, number, ...(string | number)[]];
     const minutes = this.#index.get(service);
     const row = minutes?.get(minute);
-    if (minutes === undefined || row === undefined)
-      return 'the view has a row, no record was counted (or the view has it twice)';
+    if (minutes === undefined || row === undefined) return 'the view has a row, no record was counted (or the view has it twice)';
     minutes.delete(minute);
     const counted = this.#numbersOf(row);
     const isEqual = counted.every((number, i) => String(number) === String(numbers[i]));

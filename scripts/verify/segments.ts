@@ -20,12 +20,7 @@ export interface SegmentEnds {
 }
 
 /** @param committed records below it are in raw files: what comes behind is counted here */
-export const checkSegments = async (
-  bus: Bus,
-  partition: number,
-  committed: number,
-  counting: Counting,
-): Promise<SegmentEnds> => {
+export const checkSegments = async (bus: Bus, partition: number, committed: number, counting: Counting): Promise<SegmentEnds> => {
   const stream = segmentsStream(partition);
   const { findings } = counting;
   const ends = new Map<number, { offset: number; chain: string }>();
@@ -38,8 +33,7 @@ export const checkSegments = async (
     if (!goesOn) {
       // below its first message the log was purged, maybe while it was read
       const { first } = await bus.extent(stream);
-      if (first <= before.sequence + 1)
-        findings.add('segments', where, `comes after ${before.sequence}: what was between is gone`);
+      if (first <= before.sequence + 1) findings.add('segments', where, `comes after ${before.sequence}: what was between is gone`);
     }
     const chain = message.header(chainHeader) ?? '';
     let head: SegmentHead;
@@ -71,13 +65,7 @@ export const checkSegments = async (
 };
 
 /** The lines count; the numbers beside them, from which the real-time layer sums, must be theirs. */
-const countSegment = (
-  head: SegmentHead,
-  content: Uint8Array,
-  committed: number,
-  where: string,
-  counting: Counting,
-): void => {
+const countSegment = (head: SegmentHead, content: Uint8Array, committed: number, where: string, counting: Counting): void => {
   const { findings } = counting;
   const records = head.to - head.from;
   const bytes = head.lineBytes + records * recordNumbers.width * 8;
@@ -91,8 +79,7 @@ const countSegment = (
     if (head.from + i < committed) return; // counted from its raw file
     const record = counting.addLine(line, head.partition, head.from + i, head.from + i + 1, () => where);
     if (record === undefined) return;
-    const number = (column: number): number =>
-      buffer.readDoubleLE(head.lineBytes + (i * recordNumbers.width + column) * 8);
+    const number = (column: number): number => buffer.readDoubleLE(head.lineBytes + (i * recordNumbers.width + column) * 8);
     const isSame =
       head.services[number(recordNumbers.service)] === record.service &&
       number(recordNumbers.at) === record.at &&

@@ -45,11 +45,7 @@ export type VerifyProgress = (doing: string, records: number, of: number) => voi
 const triesMax = 5;
 
 /** @throws OutOfReachError when nobody answers; PromiseError when the view cannot be answered at all */
-export const verifySystem = async (
-  world: VerifyWorld,
-  sql: Sql,
-  progress: VerifyProgress = () => undefined,
-): Promise<VerifyReport> => {
+export const verifySystem = async (world: VerifyWorld, sql: Sql, progress: VerifyProgress = () => undefined): Promise<VerifyReport> => {
   const startedAt = performance.now();
   progress('asking the view', 0, 0);
   const view = await askWholeView(world.bus);
@@ -63,13 +59,7 @@ export const verifySystem = async (
   }
 };
 
-const count = async (
-  world: VerifyWorld,
-  sql: Sql,
-  view: WholeView,
-  progress: VerifyProgress,
-  startedAt: number,
-): Promise<VerifyReport> => {
+const count = async (world: VerifyWorld, sql: Sql, view: WholeView, progress: VerifyProgress, startedAt: number): Promise<VerifyReport> => {
   const { position } = view.terms;
   const partitions = position.length;
   const total = sumPosition(position);
@@ -80,8 +70,7 @@ const count = async (
   const isNewest = async (): Promise<boolean> => (await newestProof(world.bus))?.batch === proof?.batch;
   const { storedTo, committed } = await storedEnds(world, partitions);
   const segments: SegmentEnds[] = [];
-  for (let p = 0; p < partitions; p++)
-    segments.push(await checkSegments(world.bus, p, committed[p] as number, counting));
+  for (let p = 0; p < partitions; p++) segments.push(await checkSegments(world.bus, p, committed[p] as number, counting));
   const seen = (commit: RawStored): void =>
     chainOf(`commit [${commit.from}, ${commit.to}) of partition ${commit.partition}`, commit, segments, counting);
   const commits = readCommits(world, { manifest, committed, storedTo, findings, isNewest });
@@ -109,10 +98,7 @@ const count = async (
 };
 
 /** Where STORED ends now, and where each partition's commits do. */
-const storedEnds = async (
-  { bus }: VerifyWorld,
-  partitions: number,
-): Promise<{ storedTo: number; committed: number[] }> => {
+const storedEnds = async ({ bus }: VerifyWorld, partitions: number): Promise<{ storedTo: number; committed: number[] }> => {
   const committed: number[] = [];
   for (let p = 0; p < partitions; p++) {
     const last = await bus.last('STORED', `raw.stored.${p}`);
@@ -167,8 +153,7 @@ const compareRows = async ({ terms, rows }: WholeView, counting: Counting): Prom
   let records = 0;
   for (const tuple of rows()) {
     const difference = counting.rows.compare(tuple);
-    if (difference !== undefined)
-      findings.add('rows', `${JSON.stringify(tuple[0])} ${formatMinute(tuple[1] as number)}`, difference);
+    if (difference !== undefined) findings.add('rows', `${JSON.stringify(tuple[0])} ${formatMinute(tuple[1] as number)}`, difference);
     compared += 1;
     records += tuple.at(-1) as number;
     if (compared % 10_000 === 0) await new Promise(setImmediate); // the connection's heartbeats
@@ -176,13 +161,7 @@ const compareRows = async ({ terms, rows }: WholeView, counting: Counting): Prom
   for (const { service, time, records: counted } of counting.rows.left()) {
     findings.add('rows', `${JSON.stringify(service)} ${time}`, `the view has no row, ${counted} records were counted`);
   }
-  findings.expect(
-    'sum',
-    `the view at ${terms.position.join(',')}`,
-    'msg_num over all rows',
-    records,
-    sumPosition(terms.position),
-  );
+  findings.expect('sum', `the view at ${terms.position.join(',')}`, 'msg_num over all rows', records, sumPosition(terms.position));
   findings.expect('sum', 'the count', 'the number of records', counting.rows.records, sumPosition(terms.position));
   return compared;
 };

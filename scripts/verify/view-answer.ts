@@ -32,8 +32,7 @@ export const askWholeView = async (bus: Bus): Promise<WholeView> => {
       throw new OutOfReachError(`the merger did not answer: ${answer.error}`);
     }
     const chunk = parseChunk(header(chunkHeader) ?? '1/1');
-    if (chunk?.index !== chunks.length)
-      throw new OutOfReachError(`chunk ${chunks.length + 1} of the view's answer is missing: try again`);
+    if (chunk?.index !== chunks.length) throw new OutOfReachError(`chunk ${chunks.length + 1} of the view's answer is missing: try again`);
     if (terms !== undefined && !samePosition(terms.position, answer.terms.position)) {
       throw new PromiseError(
         `the chunks of one answer are of two positions, ${terms.position.join(',')} and ${answer.terms.position.join(',')}`,

@@ -54,10 +54,7 @@ export const newestProof = async (bus: Bus): Promise<ViewProved | undefined> => 
   return newest;
 };
 
-export const hashStored = async (
-  { storage }: VerifyWorld,
-  path: string,
-): Promise<{ bytes: number; sha256: string }> => {
+export const hashStored = async ({ storage }: VerifyWorld, path: string): Promise<{ bytes: number; sha256: string }> => {
   const hash = createHash('sha256');
   let bytes = 0;
   for await (const chunk of storage.stream(path)) {
@@ -85,11 +82,7 @@ export const loadManifest = async (
 };
 
 /** @returns whether it is what was named. @throws FileMissingError */
-const checkFile = async (
-  world: VerifyWorld,
-  { path, bytes, sha256 }: NamedFile,
-  findings: Findings,
-): Promise<boolean> => {
+const checkFile = async (world: VerifyWorld, { path, bytes, sha256 }: NamedFile, findings: Findings): Promise<boolean> => {
   const before = findings.differences;
   const found = await hashStored(world, path);
   findings.expect('files', path, 'its length', found.bytes, bytes);
@@ -165,12 +158,7 @@ const checkOnce = async (
 };
 
 /** The rows of view files: how many, of how many records, and of whose month. */
-const checkRows = async (
-  { storage }: VerifyWorld,
-  sql: Sql,
-  files: readonly NamedRows[],
-  findings: Findings,
-): Promise<void> => {
+const checkRows = async ({ storage }: VerifyWorld, sql: Sql, files: readonly NamedRows[], findings: Findings): Promise<void> => {
   for (const file of files) {
     const [found] = await sql.rows(
       `SELECT count(*) AS rows, coalesce(sum(msg_num), 0)::BIGINT AS records, min(service) AS first, max(service) AS last,
@@ -180,20 +168,14 @@ const checkRows = async (
     findings.expect('files', file.path, 'msg_num over its rows', Number(found?.records), file.records);
     findings.expect('files', file.path, 'its number of rows', Number(found?.rows), file.rows);
     if (file.service === undefined || file.rows === 0) continue;
-    for (const service of [found?.first, found?.last])
-      findings.expect('files', file.path, 'its service', String(service), file.service);
+    for (const service of [found?.first, found?.last]) findings.expect('files', file.path, 'its service', String(service), file.service);
     for (const time of [found?.since, found?.until])
       findings.expect('files', file.path, 'its month', String(time).slice(0, 7), file.month as string);
   }
 };
 
 /** Parts go on from the cut, one behind the other. */
-const partsBeyond = async (
-  bus: Bus,
-  manifest: Manifest | undefined,
-  partitions: number,
-  findings: Findings,
-): Promise<NamedRows[]> => {
+const partsBeyond = async (bus: Bus, manifest: Manifest | undefined, partitions: number, findings: Findings): Promise<NamedRows[]> => {
   const { last } = await bus.extent('STORED');
   const reached = Array.from({ length: partitions }, (_, p) => manifest?.cut[p] ?? 0);
   const files: NamedRows[] = [];
@@ -210,12 +192,7 @@ const partsBeyond = async (
 };
 
 /** The newest snapshot of each buffer's table. @returns whether one was not there */
-const checkSnapshots = async (
-  world: VerifyWorld,
-  partitions: number,
-  findings: Findings,
-  checked: FilesChecked,
-): Promise<boolean> => {
+const checkSnapshots = async (world: VerifyWorld, partitions: number, findings: Findings, checked: FilesChecked): Promise<boolean> => {
   let isMissing = false;
   for (let p = 0; p < partitions; p++) {
     const last = await world.bus.last('STORED', `table.stored.${p}`);

@@ -1,21 +1,15 @@
 /** A data folder for tests of the batch's workers: raw files with their commits' inputs, and the view that comes out. */
-import { mkdtemp, mkdir, readFile, rm, writeFile } from 'node:fs/promises';
+
+import { createHash } from 'node:crypto';
+import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { type MapperEnvironment, mapRange } from '../../actors/mapper.js';
 import { reduceServices } from '../../actors/reducer.js';
 import { type Duckdb, openDuckdb } from '../../infra/sql/duckdb.js';
 import { type LocalStorage, openLocalStorage } from '../../infra/storage/local.js';
-import type {
-  BatchRequested,
-  Manifest,
-  MonthFile,
-  RangeMapped,
-  RawInput,
-  ServiceListing,
-} from '../../protocol/messages/batch.js';
+import type { BatchRequested, Manifest, MonthFile, RangeMapped, RawInput, ServiceListing } from '../../protocol/messages/batch.js';
 import type { RecordLine } from '../../protocol/messages/segment-sealed.js';
-import { createHash } from 'node:crypto';
 import type { ViewRow } from '../../protocol/minute-row.js';
 
 export interface BatchFolder extends MapperEnvironment {
@@ -60,16 +54,10 @@ export const record = (offset: number, some: Partial<RecordLine> = {}): RecordLi
   ...some,
 });
 
-export const linesOf = (records: readonly RecordLine[]): string =>
-  records.map((line) => `${JSON.stringify(line)}\n`).join('');
+export const linesOf = (records: readonly RecordLine[]): string => records.map((line) => `${JSON.stringify(line)}\n`).join('');
 
 /** The whole of a file as one commit's input. */
-export const inputOf = (
-  path: string,
-  partition: number,
-  records: readonly RecordLine[],
-  content = linesOf(records),
-): RawInput => ({
+export const inputOf = (path: string, partition: number, records: readonly RecordLine[], content = linesOf(records)): RawInput => ({
   path,
   partition,
   fromByte: 0,
@@ -81,12 +69,7 @@ export const inputOf = (
 });
 
 /** Writes records as a raw file; its input. */
-export const putRaw = async (
-  folder: BatchFolder,
-  path: string,
-  partition: number,
-  records: readonly RecordLine[],
-): Promise<RawInput> => {
+export const putRaw = async (folder: BatchFolder, path: string, partition: number, records: readonly RecordLine[]): Promise<RawInput> => {
   await folder.put(path, linesOf(records));
   return inputOf(path, partition, records);
 };

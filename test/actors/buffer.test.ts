@@ -19,8 +19,7 @@ import { type System, startSystem } from '../system/system.js';
 import { busWith, openWorld, readLog, readSegments } from './segment-log.js';
 
 const at = Date.UTC(2026, 10, 23, 10, 15);
-const line = (more: object = {}): string =>
-  JSON.stringify({ service: 'web', host: 'h1', timestamp: at, cpu: 1, ram: 2, disk: 3, ...more });
+const line = (more: object = {}): string => JSON.stringify({ service: 'web', host: 'h1', timestamp: at, cpu: 1, ram: 2, disk: 3, ...more });
 
 interface Publishing {
   publish(
@@ -78,9 +77,7 @@ const openPublishing = async (t: Test, url: string): Promise<Publishing> => {
     },
     acknowledged: async (holds, agent, subject) => {
       for (;;) {
-        const found = acks.findIndex(
-          (ack) => (agent ?? ack.agent) === ack.agent && (subject ?? ack.subject) === ack.subject && holds(ack),
-        );
+        const found = acks.findIndex((ack) => (agent ?? ack.agent) === ack.agent && (subject ?? ack.subject) === ack.subject && holds(ack));
         if (found >= 0) return acks.splice(found, 1)[0] as ReadingSealed;
         await new Promise<void>((resolve) => {
           heard = resolve;
@@ -90,11 +87,7 @@ const openPublishing = async (t: Test, url: string): Promise<Publishing> => {
   };
 };
 
-const segmentsOf = async (
-  t: Test,
-  bus: Bus,
-  partition = 0,
-): Promise<{ heads: SegmentHead[]; records: RecordLine[] }> => {
+const segmentsOf = async (t: Test, bus: Bus, partition = 0): Promise<{ heads: SegmentHead[]; records: RecordLine[] }> => {
   let place = segmentsBeginning;
   const heads: SegmentHead[] = [];
   const records: RecordLine[] = [];
@@ -131,69 +124,63 @@ t.test('the buffer on a real server', async (t) => {
   const publishing = await openPublishing(t, system.nats.url);
   const { bus } = system;
 
-  await t.test(
-    'B12: what is refused stands in REJECTED byte for byte, with its reason; the rest of the message is taken',
-    async (t) => {
-      const bad = Buffer.concat([Buffer.from('{"service":"'), Buffer.from([0xff, 0xfe]), Buffer.from('"}')]);
-      const lines = Buffer.concat([
-        Buffer.from(`${line()}\r\n\n`),
-        bad,
-        Buffer.from(`\n${line({ disk: 10_001 })}\n${line({ host: 'other' })}\n${line({ cpu: 7 })}\n`),
-      ]);
-      await publishing.publish(lines, { agent: 'mixed', n: 11 });
-      const ack = await publishing.acknowledged((one) => hasNumber(one.sealed, 16), 'mixed');
-      t.same(ack.sealed, [[11, 17]], 'refused and empty lines are taken too');
-      t.same(ack.refused, [
-        { n: 13, reason: 'not UTF-8' },
-        { n: 14, reason: 'disk above 10000' },
-        { n: 15, reason: "host is not the subject's" },
-      ]);
-      const rejected = await readLog(bus, 'REJECTED', 'reading.rejected.0');
-      t.same(
-        rejected.map(({ body }) => Buffer.from(body)),
-        [bad, Buffer.from(line({ disk: 10_001 })), Buffer.from(line({ host: 'other' }))],
-      );
-      t.same(
-        rejected.map((one) => ['Subject', 'Reason', 'Line'].map((name) => one.header(`Tidemark-${name}`))),
-        [
-          ['metrics.web.h1', 'not UTF-8', '2'],
-          ['metrics.web.h1', 'disk above 10000', '3'],
-          ['metrics.web.h1', "host is not the subject's", '4'],
-        ],
-      );
-      const metrics = await readLog(bus, 'METRICS', 'metrics.>');
-      const { sequence, received } = metrics[0] as { sequence: number; received: number };
-      t.same(
-        rejected.map((one) => one.header('Nats-Msg-Id')),
-        [2, 3, 4].map((index) => `${sequence}-${received}-${index}`),
-      );
-      const { heads, records } = await segmentsOf(t, bus);
-      t.same(heads[0]?.refused, { web: { 'not UTF-8': 1, 'disk above 10000': 1, "host is not the subject's": 1 } });
-      t.same(
-        records.map(({ n, cpu, subject, agent }) => [n, cpu, subject, agent]),
-        [
-          [11, 1, 'metrics.web.h1', 'mixed'],
-          [16, 7, 'metrics.web.h1', 'mixed'],
-        ],
-      );
-      t.equal(ack.offset, 2);
-    },
-  );
+  await t.test('B12: what is refused stands in REJECTED byte for byte, with its reason; the rest of the message is taken', async (t) => {
+    const bad = Buffer.concat([Buffer.from('{"service":"'), Buffer.from([0xff, 0xfe]), Buffer.from('"}')]);
+    const lines = Buffer.concat([
+      Buffer.from(`${line()}\r\n\n`),
+      bad,
+      Buffer.from(`\n${line({ disk: 10_001 })}\n${line({ host: 'other' })}\n${line({ cpu: 7 })}\n`),
+    ]);
+    await publishing.publish(lines, { agent: 'mixed', n: 11 });
+    const ack = await publishing.acknowledged((one) => hasNumber(one.sealed, 16), 'mixed');
+    t.same(ack.sealed, [[11, 17]], 'refused and empty lines are taken too');
+    t.same(ack.refused, [
+      { n: 13, reason: 'not UTF-8' },
+      { n: 14, reason: 'disk above 10000' },
+      { n: 15, reason: "host is not the subject's" },
+    ]);
+    const rejected = await readLog(bus, 'REJECTED', 'reading.rejected.0');
+    t.same(
+      rejected.map(({ body }) => Buffer.from(body)),
+      [bad, Buffer.from(line({ disk: 10_001 })), Buffer.from(line({ host: 'other' }))],
+    );
+    t.same(
+      rejected.map((one) => ['Subject', 'Reason', 'Line'].map((name) => one.header(`Tidemark-${name}`))),
+      [
+        ['metrics.web.h1', 'not UTF-8', '2'],
+        ['metrics.web.h1', 'disk above 10000', '3'],
+        ['metrics.web.h1', "host is not the subject's", '4'],
+      ],
+    );
+    const metrics = await readLog(bus, 'METRICS', 'metrics.>');
+    const { sequence, received } = metrics[0] as { sequence: number; received: number };
+    t.same(
+      rejected.map((one) => one.header('Nats-Msg-Id')),
+      [2, 3, 4].map((index) => `${sequence}-${received}-${index}`),
+    );
+    const { heads, records } = await segmentsOf(t, bus);
+    t.same(heads[0]?.refused, { web: { 'not UTF-8': 1, 'disk above 10000': 1, "host is not the subject's": 1 } });
+    t.same(
+      records.map(({ n, cpu, subject, agent }) => [n, cpu, subject, agent]),
+      [
+        [11, 1, 'metrics.web.h1', 'mixed'],
+        [16, 7, 'metrics.web.h1', 'mixed'],
+      ],
+    );
+    t.equal(ack.offset, 2);
+  });
 
-  await t.test(
-    'B2: a copy of a sealed reading is acknowledged again, also from a second connection and another form',
-    async (t) => {
-      await publishing.publish(line(), { agent: 'copied', n: 1 });
-      await publishing.acknowledged((ack) => sealedCount(ack) === 1, 'copied');
-      const before = (await segmentsOf(t, bus)).records.length;
-      await publishing.publish(line(), { agent: 'copied', n: 1, connection: await publishing.connection() });
-      t.same((await publishing.acknowledged(() => true, 'copied')).sealed, [[1, 2]]);
-      await publishing.publish(line({ agent: 'copied', n: 1, cpu: 99 }));
-      t.same((await publishing.acknowledged(() => true, 'copied')).sealed, [[1, 2]], 'in the line, with another value');
-      await fence(publishing, 'behind copies');
-      t.equal((await segmentsOf(t, bus)).records.length, before + 1);
-    },
-  );
+  await t.test('B2: a copy of a sealed reading is acknowledged again, also from a second connection and another form', async (t) => {
+    await publishing.publish(line(), { agent: 'copied', n: 1 });
+    await publishing.acknowledged((ack) => sealedCount(ack) === 1, 'copied');
+    const before = (await segmentsOf(t, bus)).records.length;
+    await publishing.publish(line(), { agent: 'copied', n: 1, connection: await publishing.connection() });
+    t.same((await publishing.acknowledged(() => true, 'copied')).sealed, [[1, 2]]);
+    await publishing.publish(line({ agent: 'copied', n: 1, cpu: 99 }));
+    t.same((await publishing.acknowledged(() => true, 'copied')).sealed, [[1, 2]], 'in the line, with another value');
+    await fence(publishing, 'behind copies');
+    t.equal((await segmentsOf(t, bus)).records.length, before + 1);
+  });
 
   await t.test('B3: each source hears of its own, the same agent id on two subjects', async (t) => {
     await publishing.publish(line(), { agent: 'two', n: 1 });
@@ -243,25 +230,22 @@ t.test('the buffer on a real server', async (t) => {
     }
   });
 
-  await t.test(
-    'B2, B4, B10: after a restart copies are known, nothing is taken twice, and what came meanwhile is taken',
-    async (t) => {
-      const before = (await segmentsOf(t, bus)).records.length;
-      await publishing.publish(line({ cpu: 41 })); // without an identity
-      await fence(publishing, 'before the stop');
-      await system.stop();
-      await publishing.publish(line({ cpu: 42 }));
-      system.start();
-      await publishing.publish(line(), { agent: 'copied', n: 1 });
-      t.same((await publishing.acknowledged(() => true, 'copied')).sealed, [[1, 2]]);
-      await fence(publishing, 'behind the restart');
-      const { records } = await segmentsOf(t, bus);
-      t.same(
-        records.slice(before).map(({ cpu }) => cpu),
-        [41, 1, 42, 1],
-      );
-    },
-  );
+  await t.test('B2, B4, B10: after a restart copies are known, nothing is taken twice, and what came meanwhile is taken', async (t) => {
+    const before = (await segmentsOf(t, bus)).records.length;
+    await publishing.publish(line({ cpu: 41 })); // without an identity
+    await fence(publishing, 'before the stop');
+    await system.stop();
+    await publishing.publish(line({ cpu: 42 }));
+    system.start();
+    await publishing.publish(line(), { agent: 'copied', n: 1 });
+    t.same((await publishing.acknowledged(() => true, 'copied')).sealed, [[1, 2]]);
+    await fence(publishing, 'behind the restart');
+    const { records } = await segmentsOf(t, bus);
+    t.same(
+      records.slice(before).map(({ cpu }) => cpu),
+      [41, 1, 42, 1],
+    );
+  });
 
   await t.test('what is held at a stop is sealed and acknowledged', async (t) => {
     await system.stop();
@@ -345,11 +329,7 @@ t.test('B4, B5: a snapshot and the segments behind it make the table whole', asy
   const tables = stored.map(({ body }) => readTableStored(body));
   const last = tables.at(-1);
   t.ok(last && last.offset >= 40, 'a snapshot was stored');
-  t.match(
-    last?.file.path,
-    new RegExp(`^state/buffer/0/${String(last?.offset).padStart(12, '0')}-`),
-    'its name holds its offset',
-  );
+  t.match(last?.file.path, new RegExp(`^state/buffer/0/${String(last?.offset).padStart(12, '0')}-`), 'its name holds its offset');
   const { openLocalStorage } = await import('../../infra/storage/local.js');
   const storage = await openLocalStorage(system.data);
   t.teardown(() => storage.close());
@@ -367,11 +347,7 @@ t.test('B4, B5: a snapshot and the segments behind it make the table whole', asy
     env(
       busWith(bus, {
         read: (stream, options) => {
-          t.same(
-            options.start,
-            { sequence: (last?.segments.sequence ?? 0) + 1 },
-            'SEGMENTS is read from the snapshot on',
-          );
+          t.same(options.start, { sequence: (last?.segments.sequence ?? 0) + 1 }, 'SEGMENTS is read from the snapshot on');
           reads += 1;
           return bus.read(stream, options);
         },
@@ -398,63 +374,54 @@ t.test('B4, B5: a snapshot and the segments behind it make the table whole', asy
   await t.rejects(beginBuffer(env(replaced), 0), { code: 'E_RETRY' }, 'it was replaced meanwhile: begin again');
 });
 
-t.test(
-  'B5: a life whose snapshot was not announced leaves its file, and the next one needs another name',
-  async (t) => {
-    const world = await openWorld(t, { partitions: '1', snapshotEvery: '100ms' });
-    const bus = await world.open();
-    const failing = busWith(bus, {
-      publish: async (subject, ...given) => {
-        if (subject === 'table.stored.0') throw new RetryableError('no answer');
-        return bus.publish(subject, ...given);
-      },
-    });
-    const first = await world.live(buffer, 0, { bus: failing });
-    const publishing = await openPublishing(t, world.nats.url);
-    await publishing.publish(line(), { agent: 'a', n: 1 });
-    t.match(await first.ended, { kind: 'lost' });
-    const second = await world.live(buffer, 0);
-    const reader = await world.open();
-    while ((await reader.last('STORED', 'table.stored.0')) === undefined) {
-      const end = await Promise.race([
-        second.ended,
-        new Promise<undefined>((resolve) => {
-          setImmediate(() => resolve(undefined));
-        }),
-      ]);
-      if (end) {
-        t.fail(JSON.stringify(end));
-        return;
-      }
+t.test('B5: a life whose snapshot was not announced leaves its file, and the next one needs another name', async (t) => {
+  const world = await openWorld(t, { partitions: '1', snapshotEvery: '100ms' });
+  const bus = await world.open();
+  const failing = busWith(bus, {
+    publish: async (subject, ...given) => {
+      if (subject === 'table.stored.0') throw new RetryableError('no answer');
+      return bus.publish(subject, ...given);
+    },
+  });
+  const first = await world.live(buffer, 0, { bus: failing });
+  const publishing = await openPublishing(t, world.nats.url);
+  await publishing.publish(line(), { agent: 'a', n: 1 });
+  t.match(await first.ended, { kind: 'lost' });
+  const second = await world.live(buffer, 0);
+  const reader = await world.open();
+  while ((await reader.last('STORED', 'table.stored.0')) === undefined) {
+    const end = await Promise.race([
+      second.ended,
+      new Promise<undefined>((resolve) => {
+        setImmediate(() => resolve(undefined));
+      }),
+    ]);
+    if (end) {
+      t.fail(JSON.stringify(end));
+      return;
     }
-    t.same(await second.stop(), { kind: 'stopped' });
-  },
-);
+  }
+  t.same(await second.stop(), { kind: 'stopped' });
+});
 
-t.test(
-  'B11: METRICS is purged for one partition alone, below the noted message, and only if it still is that one',
-  async (t) => {
-    const world = await openWorld(t, { partitions: '2' });
-    const bus = await world.open();
-    const hosts = Array.from({ length: 50 }, (_, i) => `metrics.web.h${i}`);
-    const [of0, of1] = [0, 1].map((p) => hosts.find((subject) => partitionOf(subject, 2) === p) as string) as [
-      string,
-      string,
-    ];
-    const sequences: number[] = [];
-    for (const subject of [of0, of1, of0, of1, of0, of0]) sequences.push(await bus.publish(subject, line()));
-    const left = async () => (await readLog(bus, 'METRICS', 'metrics.>')).map(({ sequence }) => sequence);
-    const purge = async (partition: number, sequence: number, received: number) => {
-      const output = purgeMetrics(partition, { sequence, received, lines: -1 });
-      if (output.do === 'work') await output.run({ bus } as Env);
-    };
-    const received = (await bus.at('METRICS', 5))?.received ?? 0;
-    t.same(sequences, [1, 2, 3, 4, 5, 6]);
-    await purge(1, 0, 0);
-    t.same(await left(), [1, 2, 3, 4, 5, 6], 'no place yet');
-    await purge(0, 5, received + 1);
-    t.same(await left(), [1, 2, 3, 4, 5, 6], 'another message is there now');
-    await purge(0, 5, received);
-    t.same(await left(), [2, 4, 5, 6], 'a partition without traffic holds nobody back, and loses nothing');
-  },
-);
+t.test('B11: METRICS is purged for one partition alone, below the noted message, and only if it still is that one', async (t) => {
+  const world = await openWorld(t, { partitions: '2' });
+  const bus = await world.open();
+  const hosts = Array.from({ length: 50 }, (_, i) => `metrics.web.h${i}`);
+  const [of0, of1] = [0, 1].map((p) => hosts.find((subject) => partitionOf(subject, 2) === p) as string) as [string, string];
+  const sequences: number[] = [];
+  for (const subject of [of0, of1, of0, of1, of0, of0]) sequences.push(await bus.publish(subject, line()));
+  const left = async () => (await readLog(bus, 'METRICS', 'metrics.>')).map(({ sequence }) => sequence);
+  const purge = async (partition: number, sequence: number, received: number) => {
+    const output = purgeMetrics(partition, { sequence, received, lines: -1 });
+    if (output.do === 'work') await output.run({ bus } as Env);
+  };
+  const received = (await bus.at('METRICS', 5))?.received ?? 0;
+  t.same(sequences, [1, 2, 3, 4, 5, 6]);
+  await purge(1, 0, 0);
+  t.same(await left(), [1, 2, 3, 4, 5, 6], 'no place yet');
+  await purge(0, 5, received + 1);
+  t.same(await left(), [1, 2, 3, 4, 5, 6], 'another message is there now');
+  await purge(0, 5, received);
+  t.same(await left(), [2, 4, 5, 6], 'a partition without traffic holds nobody back, and loses nothing');
+});

@@ -1,8 +1,8 @@
 import { appendFile, readdir, rm, writeFile } from 'node:fs/promises';
 import t from 'tap';
-import { addRecord, emptyRow, equalRows, minuteOf, type MinuteRow } from '../../protocol/minute-row.js';
-import type { RecordLine } from '../../protocol/messages/segment-sealed.js';
 import type { RangeMapped } from '../../protocol/messages/batch.js';
+import type { RecordLine } from '../../protocol/messages/segment-sealed.js';
+import { addRecord, emptyRow, equalRows, type MinuteRow, minuteOf } from '../../protocol/minute-row.js';
 import { toMillionths } from '../../protocol/units.js';
 import { type BatchFolder, inputOf, linesOf, map, openBatchFolder, putRaw, record } from './batch-folder.js';
 
@@ -46,69 +46,62 @@ const counted = (lines: readonly RecordLine[]): Map<string, MinuteRow> => {
   return rows;
 };
 
-t.test(
-  'X1: the rows of several partitions, dates and files, whatever the names, are those of the records',
-  async (t) => {
-    const names = ['web', 'Web', '__proto__', '../up', 'é', 'e\u0301', 'a\u0000b', '"\\', '\u{1F600}'];
-    const all = [0, 1].map((p) =>
-      records(100 * p, 100 * p + 200, (offset) => ({
-        service: names[offset % names.length] as string,
-        timestamp: Date.UTC(2026, 10, 23 + (offset % 2)) + offset * 997,
-        cpu: (offset % 5) + 0.123457,
-      })),
-    );
-    const inputs = [];
-    for (const [p, lines] of all.entries()) {
-      for (const day of [0, 1]) {
-        inputs.push(
-          await putRaw(
-            folder,
-            `raw/2026-11-2${3 + day}/${p}-x.ndjson`,
-            p,
-            lines.filter(({ offset }) => offset % 2 === day),
-          ),
-        );
-      }
+t.test('X1: the rows of several partitions, dates and files, whatever the names, are those of the records', async (t) => {
+  const names = ['web', 'Web', '__proto__', '../up', 'é', 'e\u0301', 'a\u0000b', '"\\', '\u{1F600}'];
+  const all = [0, 1].map((p) =>
+    records(100 * p, 100 * p + 200, (offset) => ({
+      service: names[offset % names.length] as string,
+      timestamp: Date.UTC(2026, 10, 23 + (offset % 2)) + offset * 997,
+      cpu: (offset % 5) + 0.123457,
+    })),
+  );
+  const inputs = [];
+  for (const [p, lines] of all.entries()) {
+    for (const day of [0, 1]) {
+      inputs.push(
+        await putRaw(
+          folder,
+          `raw/2026-11-2${3 + day}/${p}-x.ndjson`,
+          p,
+          lines.filter(({ offset }) => offset % 2 === day),
+        ),
+      );
     }
-    const mapped = await map(folder, '000001', 0, inputs);
-    const expected = counted(all.flat());
-    t.match(mapped, { batch: '000001', task: 0, records: 400, rows: expected.size });
-    const rows = await mappedRows(folder, mapped);
-    t.equal(rows.length, expected.size);
-    for (const { service, minute, row } of rows)
-      t.ok(equalRows(row, expected.get(`${minute} ${service}`) ?? emptyRow()), service);
-    const noted = await folder.sql.rows('SELECT decode(key) AS k, decode(value) AS v FROM parquet_kv_metadata($f)', {
-      f: [folder.at(mapped.file.path)],
-    });
-    t.match(Object.fromEntries(noted.map(({ k, v }) => [k, v])), { batch: '000001', task: '0', records: '400' });
-  },
-);
+  }
+  const mapped = await map(folder, '000001', 0, inputs);
+  const expected = counted(all.flat());
+  t.match(mapped, { batch: '000001', task: 0, records: 400, rows: expected.size });
+  const rows = await mappedRows(folder, mapped);
+  t.equal(rows.length, expected.size);
+  for (const { service, minute, row } of rows) t.ok(equalRows(row, expected.get(`${minute} ${service}`) ?? emptyRow()), service);
+  const noted = await folder.sql.rows('SELECT decode(key) AS k, decode(value) AS v FROM parquet_kv_metadata($f)', {
+    f: [folder.at(mapped.file.path)],
+  });
+  t.match(Object.fromEntries(noted.map(({ k, v }) => [k, v])), { batch: '000001', task: '0', records: '400' });
+});
 
-t.test(
-  'X2: what no commit names does not count: a torn tail, records behind the range or of another commit',
-  async (t) => {
-    const own = records(0, 50);
-    const path = 'raw/2026-11-23/0-tail.ndjson';
-    await folder.put(path, linesOf(own));
-    await appendFile(folder.at(path), `${linesOf(records(50, 60))}${JSON.stringify(record(60)).slice(0, 40)}`);
-    const inPlace = await map(folder, '000002', 0, [inputOf(path, 0, own)]);
-    t.equal(inPlace.records, 50);
-    t.equal(
-      (await mappedRows(folder, inPlace)).reduce((sum, { row }) => sum + row.messages, 0),
-      50,
-    );
-    // Only what lies below the cut, of a commit that goes past it, and of another commit of the same file.
-    const cut = await map(folder, '000002', 1, [
-      { ...inputOf(path, 0, own), from: 10, to: 20, records: 10 },
-      { ...inputOf(path, 0, own), from: 40, to: 45, records: 5 },
-    ]);
-    const rows = await mappedRows(folder, cut);
-    t.equal(
-      rows.reduce((sum, { row }) => sum + row.cpu, 0),
-      [...records(10, 20), ...records(40, 45)].reduce((sum, { cpu }) => sum + cpu * 1e6, 0),
-    );
-  },
-);
+t.test('X2: what no commit names does not count: a torn tail, records behind the range or of another commit', async (t) => {
+  const own = records(0, 50);
+  const path = 'raw/2026-11-23/0-tail.ndjson';
+  await folder.put(path, linesOf(own));
+  await appendFile(folder.at(path), `${linesOf(records(50, 60))}${JSON.stringify(record(60)).slice(0, 40)}`);
+  const inPlace = await map(folder, '000002', 0, [inputOf(path, 0, own)]);
+  t.equal(inPlace.records, 50);
+  t.equal(
+    (await mappedRows(folder, inPlace)).reduce((sum, { row }) => sum + row.messages, 0),
+    50,
+  );
+  // Only what lies below the cut, of a commit that goes past it, and of another commit of the same file.
+  const cut = await map(folder, '000002', 1, [
+    { ...inputOf(path, 0, own), from: 10, to: 20, records: 10 },
+    { ...inputOf(path, 0, own), from: 40, to: 45, records: 5 },
+  ]);
+  const rows = await mappedRows(folder, cut);
+  t.equal(
+    rows.reduce((sum, { row }) => sum + row.cpu, 0),
+    [...records(10, 20), ...records(40, 45)].reduce((sum, { cpu }) => sum + cpu * 1e6, 0),
+  );
+});
 
 t.test('X2: a range of less than half of its file is copied, a larger one read in place: the same rows', async (t) => {
   const all = records(0, 1_000);
@@ -118,15 +111,11 @@ t.test('X2: a range of less than half of its file is copied, a larger one read i
   const fromByte = Buffer.byteLength(linesOf(all.slice(0, 900)));
   const small = { ...inputOf(path, 0, all), fromByte, from: 900, to: 1_000, records: 100 };
   const copied = await mappedRows(folder, await map(folder, '000003', 0, [small]));
-  const inPlace = await mappedRows(
-    folder,
-    await map(folder, '000003', 1, [{ ...small, fileBytes: small.toByte - small.fromByte }]),
-  );
+  const inPlace = await mappedRows(folder, await map(folder, '000003', 1, [{ ...small, fileBytes: small.toByte - small.fromByte }]));
   t.strictSame(copied, inPlace);
   const expected = counted(part);
   t.equal(copied.length, expected.size);
-  for (const { service, minute, row } of copied)
-    t.ok(equalRows(row, expected.get(`${minute} ${service}`) ?? emptyRow()));
+  for (const { service, minute, row } of copied) t.ok(equalRows(row, expected.get(`${minute} ${service}`) ?? emptyRow()));
   t.strictSame(await readdir(folder.storage.workFolder), [], 'nothing is left behind');
 });
 
@@ -137,11 +126,7 @@ const changed: Record<string, string[]> = {
   'a line in the place of another': lines.toSpliced(50, 1, lines[51] as string),
   'a number that is none': lines.toSpliced(50, 1, (lines[50] as string).replace('"cpu":1', '"cpu":"x"')),
   'a number that is away': lines.toSpliced(50, 1, (lines[50] as string).replace('"cpu":1,', '')),
-  'a time that is none': lines.toSpliced(
-    50,
-    1,
-    (lines[50] as string).replace('"timestamp":1', '"timestamp":null,"x":1'),
-  ),
+  'a time that is none': lines.toSpliced(50, 1, (lines[50] as string).replace('"timestamp":1', '"timestamp":null,"x":1')),
   'a service that is away': lines.toSpliced(50, 1, (lines[50] as string).replace('"service"', '"serviced"')),
   'an offset that is none': lines.toSpliced(50, 1, (lines[50] as string).replace('"offset":50', '"offset":null')),
   'an offset of another range': lines.toSpliced(50, 1, (lines[50] as string).replace('"offset":50', '"offset":5000')),
@@ -164,21 +149,15 @@ for (const [what, content] of Object.entries(changed)) {
   });
 }
 
-t.test(
-  'X1: an offset in two files of a partition fails the task; the same offset in two partitions is right',
-  async (t) => {
-    const a = await putRaw(folder, 'raw/2026-11-23/0-a.ndjson', 0, records(0, 100));
-    const b = await putRaw(folder, 'raw/2026-11-24/0-b.ndjson', 0, records(50, 150));
-    await t.rejects(map(folder, '000005', 0, [a, b]), { code: 'E_PROMISE' });
-    t.equal((await map(folder, '000005', 1, [a, { ...b, partition: 1 }])).records, 200);
-  },
-);
+t.test('X1: an offset in two files of a partition fails the task; the same offset in two partitions is right', async (t) => {
+  const a = await putRaw(folder, 'raw/2026-11-23/0-a.ndjson', 0, records(0, 100));
+  const b = await putRaw(folder, 'raw/2026-11-24/0-b.ndjson', 0, records(50, 150));
+  await t.rejects(map(folder, '000005', 0, [a, b]), { code: 'E_PROMISE' });
+  t.equal((await map(folder, '000005', 1, [a, { ...b, partition: 1 }])).records, 200);
+});
 
 t.test('X1: offsets that lie too far apart for a bitmap are told apart as well', async (t) => {
-  const far = [
-    ...records(0, 10),
-    ...records(2 ** 40, 2 ** 40 + 10).map((one) => ({ ...one, timestamp: 1_795_000_000_000 })),
-  ];
+  const far = [...records(0, 10), ...records(2 ** 40, 2 ** 40 + 10).map((one) => ({ ...one, timestamp: 1_795_000_000_000 }))];
   const input = await putRaw(folder, 'raw/2026-11-23/0-far.ndjson', 0, far);
   t.equal((await map(folder, '000006', 0, [input])).records, 20);
   await folder.put(input.path, linesOf([...far.slice(0, 19), far[0] as RecordLine]));

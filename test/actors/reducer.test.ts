@@ -26,8 +26,7 @@ const records = (from: number, to: number): RecordLine[] =>
   });
 
 let made = 0;
-const raw = async (lines: readonly RecordLine[]): Promise<RawInput> =>
-  putRaw(folder, `raw/2026-11-23/0-${made++}.ndjson`, 0, lines);
+const raw = async (lines: readonly RecordLine[]): Promise<RawInput> => putRaw(folder, `raw/2026-11-23/0-${made++}.ndjson`, 0, lines);
 const mapAll = async (batch: string, ...parts: RecordLine[][]): Promise<RangeMapped[]> => {
   const mapped: RangeMapped[] = [];
   for (const [task, lines] of parts.entries()) mapped.push(await map(folder, batch, task, [await raw(lines)]));
@@ -37,11 +36,7 @@ const dateOf = ({ timestamp }: RecordLine): string => new Date(timestamp).toISOS
 
 t.test('R1: from zero, every service and month has its file, sorted, with its metadata', async (t) => {
   const lines = records(0, 2_000);
-  const {
-    files,
-    records: counted,
-    rows,
-  } = await reduce(folder, '000101', await mapAll('000101', lines.slice(0, 700), lines.slice(700)));
+  const { files, records: counted, rows } = await reduce(folder, '000101', await mapAll('000101', lines.slice(0, 700), lines.slice(700)));
   t.equal(counted, 2_000);
   const view = await viewOf(folder, files);
   t.equal(view.length, rows);
@@ -101,28 +96,25 @@ t.test(
 
 const byPath = (a: { path: string }, b: { path: string }) => (a.path < b.path ? -1 : 1);
 
-t.test(
-  'R1: a date that is recomputed has the new rows alone, every other date of its month the merged ones',
-  async (t) => {
-    const all = records(0, 2_000);
-    const whole = await reduce(folder, '000301', await mapAll('000301', all));
-    // The base has a date wrong, and lacks the last 500 records.
-    const wrong = all
-      .slice(0, 1_500)
-      .map((line) => (dateOf(line) === '2026-11-30' ? { ...line, cpu: 99, timestamp: line.timestamp + 60_000 } : line));
-    const base = await reduce(folder, '000302', await mapAll('000302', wrong));
-    t.strictNotSame(await viewOf(folder, base.files), await viewOf(folder, whole.files));
-    const needed = all.filter((line) => line.offset >= 1_500 || dateOf(line) === '2026-11-30');
-    const mended = await reduce(folder, '000303', await mapAll('000303', needed), {
-      base: base.manifest,
-      dates: ['2026-11-30'],
-    });
-    t.strictSame(await viewOf(folder, mended.files), await viewOf(folder, whole.files));
-    const rebuilt = await reduce(folder, '000304', await mapAll('000304', all), { base: base.manifest, dates: 'all' });
-    t.strictSame(await viewOf(folder, rebuilt.files), await viewOf(folder, whole.files));
-    t.ok(rebuilt.files.every(({ path }) => path.endsWith('.000304.parquet')));
-  },
-);
+t.test('R1: a date that is recomputed has the new rows alone, every other date of its month the merged ones', async (t) => {
+  const all = records(0, 2_000);
+  const whole = await reduce(folder, '000301', await mapAll('000301', all));
+  // The base has a date wrong, and lacks the last 500 records.
+  const wrong = all
+    .slice(0, 1_500)
+    .map((line) => (dateOf(line) === '2026-11-30' ? { ...line, cpu: 99, timestamp: line.timestamp + 60_000 } : line));
+  const base = await reduce(folder, '000302', await mapAll('000302', wrong));
+  t.strictNotSame(await viewOf(folder, base.files), await viewOf(folder, whole.files));
+  const needed = all.filter((line) => line.offset >= 1_500 || dateOf(line) === '2026-11-30');
+  const mended = await reduce(folder, '000303', await mapAll('000303', needed), {
+    base: base.manifest,
+    dates: ['2026-11-30'],
+  });
+  t.strictSame(await viewOf(folder, mended.files), await viewOf(folder, whole.files));
+  const rebuilt = await reduce(folder, '000304', await mapAll('000304', all), { base: base.manifest, dates: 'all' });
+  t.strictSame(await viewOf(folder, rebuilt.files), await viewOf(folder, whole.files));
+  t.ok(rebuilt.files.every(({ path }) => path.endsWith('.000304.parquet')));
+});
 
 t.test('R1: a month that is left without rows has no file', async (t) => {
   const november = records(0, 300).filter((line) => dateOf(line) === '2026-11-30');
@@ -138,11 +130,7 @@ t.test('R1: a month that is left without rows has no file', async (t) => {
   );
   t.ok(after.files.length > 0);
   t.ok(after.files.every(({ month }) => month === '2026-12'));
-  t.match(
-    await reduce(folder, '000403', [], { base: base.manifest }),
-    { records: base.records, rows: base.rows },
-    'nothing new',
-  );
+  t.match(await reduce(folder, '000403', [], { base: base.manifest }), { records: base.records, rows: base.rows }, 'nothing new');
   t.match(await reduce(folder, '000404', [], { base: base.manifest, dates: 'all' }), {
     records: 0,
     rows: 0,
@@ -218,12 +206,8 @@ t.test('R3: a missing or changed input, base file or manifest fails the task', a
   const mapped = await mapAll('000602', records(300, 600));
   const [input] = mapped as [RangeMapped];
   const kept = await readFile(folder.at(input.file.path));
-  const fails = async (code: string) =>
-    t.rejects(reduce(folder, '000602', mapped, { base: base.manifest, buckets: 1 }), { code });
-  await writeFile(
-    folder.at(input.file.path),
-    Buffer.concat([kept.subarray(0, 20), Buffer.from('x'), kept.subarray(21)]),
-  );
+  const fails = async (code: string) => t.rejects(reduce(folder, '000602', mapped, { base: base.manifest, buckets: 1 }), { code });
+  await writeFile(folder.at(input.file.path), Buffer.concat([kept.subarray(0, 20), Buffer.from('x'), kept.subarray(21)]));
   await fails('E_PROMISE');
   await rm(folder.at(input.file.path));
   await fails('E_FILE_MISSING');

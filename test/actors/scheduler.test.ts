@@ -119,11 +119,7 @@ const play = async (world: World) => {
         rows: 1,
       });
     },
-    proved: (
-      { batch, cut, manifest, records, rows }: ReturnType<typeof readBatchReady>,
-      requested: BatchRequested,
-      differences = 0,
-    ) =>
+    proved: ({ batch, cut, manifest, records, rows }: ReturnType<typeof readBatchReady>, requested: BatchRequested, differences = 0) =>
       say('view.proved', {
         batch,
         cut,
@@ -150,63 +146,56 @@ const makeReady = async (on: Play) => {
   return { requested, reducing, ready: await on.ready() };
 };
 
-t.test(
-  'S2, S5, S6: a batch from the proved cut to the newest part end that is committed; the next one builds on it',
-  async (t) => {
-    const world = await openWorld(t, { batchEvery: '1h' });
-    const on = await play(world);
-    await on.commit(0, 50);
-    await on.part(0, 0, 30);
-    await on.part(0, 30, 60); // ends behind what is committed
-    await on.part(1, 0, 10, { refused: { web: { 'not JSON': 2 } }, missing: { web: 3 } });
-    await on.commit(1, 10);
-    await on.bus.publish(
-      'table.stored.0',
-      JSON.stringify({ partition: 0, offset: 0, file: aFile('state'), segments: { sequence: 0, chain: noChain } }),
-    );
-    const life = await world.live(scheduler, 0);
-    t.same(await on.ask(), { batch: '000001' });
-    const first = await makeReady(on);
-    t.match(first.requested, {
-      batch: '000001',
-      base: null,
-      from: [0, 0],
-      cut: [30, 10],
-      reason: 'asked',
-      mapTasks: 1,
-      reduceTasks: 1,
-    });
-    t.match(first.ready, { batch: '000001', base: null, cut: [30, 10], records: 40 });
-    t.equal(first.reducing.base, null);
-    const manifest = readManifest(await world.storage.read(first.ready.manifest.path));
-    t.match(manifest, {
-      batch: '000001',
-      cut: [30, 10],
-      refused: { web: { 'not JSON': 2 } },
-      missing: [{}, { web: 3 }],
-    });
-    t.match(
-      manifest.raw,
-      [{ partition: 1, from: 0, to: 10, bytes: 100, records: 10 }],
-      'what is below the cut by whole commits',
-    );
-    await on.proved(first.ready, first.requested);
-    await life.reached(40);
-    t.same(await on.ask(), { batch: null }, 'nothing is new');
-    await on.commit(0, 60);
-    t.same(await on.ask(), { batch: '000002' });
-    const second = await makeReady(on);
-    t.match(second.requested, { batch: '000002', base: '000001', from: [30, 10], cut: [60, 10] });
-    t.same(second.reducing.base, first.ready.manifest);
-    await on.proved(second.ready, second.requested);
-    await life.reached(70);
-    t.same(await life.stop(), { kind: 'stopped' });
-    const successor = await world.live(scheduler, 0);
-    await successor.reached(70);
-    t.same(await on.ask(), { batch: null }, 'S5: it begins from the newest proved one');
-    await successor.stop();
-  },
-);
+t.test('S2, S5, S6: a batch from the proved cut to the newest part end that is committed; the next one builds on it', async (t) => {
+  const world = await openWorld(t, { batchEvery: '1h' });
+  const on = await play(world);
+  await on.commit(0, 50);
+  await on.part(0, 0, 30);
+  await on.part(0, 30, 60); // ends behind what is committed
+  await on.part(1, 0, 10, { refused: { web: { 'not JSON': 2 } }, missing: { web: 3 } });
+  await on.commit(1, 10);
+  await on.bus.publish(
+    'table.stored.0',
+    JSON.stringify({ partition: 0, offset: 0, file: aFile('state'), segments: { sequence: 0, chain: noChain } }),
+  );
+  const life = await world.live(scheduler, 0);
+  t.same(await on.ask(), { batch: '000001' });
+  const first = await makeReady(on);
+  t.match(first.requested, {
+    batch: '000001',
+    base: null,
+    from: [0, 0],
+    cut: [30, 10],
+    reason: 'asked',
+    mapTasks: 1,
+    reduceTasks: 1,
+  });
+  t.match(first.ready, { batch: '000001', base: null, cut: [30, 10], records: 40 });
+  t.equal(first.reducing.base, null);
+  const manifest = readManifest(await world.storage.read(first.ready.manifest.path));
+  t.match(manifest, {
+    batch: '000001',
+    cut: [30, 10],
+    refused: { web: { 'not JSON': 2 } },
+    missing: [{}, { web: 3 }],
+  });
+  t.match(manifest.raw, [{ partition: 1, from: 0, to: 10, bytes: 100, records: 10 }], 'what is below the cut by whole commits');
+  await on.proved(first.ready, first.requested);
+  await life.reached(40);
+  t.same(await on.ask(), { batch: null }, 'nothing is new');
+  await on.commit(0, 60);
+  t.same(await on.ask(), { batch: '000002' });
+  const second = await makeReady(on);
+  t.match(second.requested, { batch: '000002', base: '000001', from: [30, 10], cut: [60, 10] });
+  t.same(second.reducing.base, first.ready.manifest);
+  await on.proved(second.ready, second.requested);
+  await life.reached(70);
+  t.same(await life.stop(), { kind: 'stopped' });
+  const successor = await world.live(scheduler, 0);
+  await successor.reached(70);
+  t.same(await on.ask(), { batch: null }, 'S5: it begins from the newest proved one');
+  await successor.stop();
+});
 
 t.test('S6: a batch whose sum does not fit is abandoned, and so is one with a task that failed', async (t) => {
   const world = await openWorld(t, { batchEvery: '1h' });
@@ -238,26 +227,23 @@ t.test('S6: a batch whose sum does not fit is abandoned, and so is one with a ta
   await life.stop();
 });
 
-t.test(
-  "S1: a successor abandons its predecessor's open batch, and a predecessor that comes back is fenced",
-  async (t) => {
-    const world = await openWorld(t, { batchEvery: '1h' });
-    const on = await play(world);
-    await on.commit(0, 50);
-    await on.part(0, 0, 50);
-    const old = await world.live(scheduler, 0);
-    await on.ask();
-    const task = await on.assigned();
-    const successor = await world.live(scheduler, 0);
-    t.same(await on.abandoned(), { batch: '000001', reason: 'its scheduler is gone' });
-    await on.mapped(task);
-    await on.reduced(await on.toReduce(), 50);
-    t.match(await old.ended, { kind: 'fenced' });
-    t.notOk((await on.subjects()).includes('batch.ready'));
-    t.same(await on.ask(), { batch: '000002' });
-    await successor.stop();
-  },
-);
+t.test("S1: a successor abandons its predecessor's open batch, and a predecessor that comes back is fenced", async (t) => {
+  const world = await openWorld(t, { batchEvery: '1h' });
+  const on = await play(world);
+  await on.commit(0, 50);
+  await on.part(0, 0, 50);
+  const old = await world.live(scheduler, 0);
+  await on.ask();
+  const task = await on.assigned();
+  const successor = await world.live(scheduler, 0);
+  t.same(await on.abandoned(), { batch: '000001', reason: 'its scheduler is gone' });
+  await on.mapped(task);
+  await on.reduced(await on.toReduce(), 50);
+  t.match(await old.ended, { kind: 'fenced' });
+  t.notOk((await on.subjects()).includes('batch.ready'));
+  t.same(await on.ask(), { batch: '000002' });
+  await successor.stop();
+});
 
 t.test('S5: no batch starts while one is open or unproved', async (t) => {
   const world = await openWorld(t, { batchEvery: '1s', partEvery: '1s' });

@@ -74,14 +74,7 @@ export const openWorld = async (t: Test, flags: Readonly<Record<string, string>>
       .map(({ service, host, timestamp, cpu, ram, disk }, i) => {
         const values = { cpu: toMillionths(cpu), ram: toMillionths(ram), disk: toMillionths(disk) };
         const line = `${recordLine(end.offset + i, { service, host, at: timestamp, ...values }, timestamp)}\n`;
-        numbers.push(
-          services.indexOf(service),
-          timestamp,
-          values.cpu,
-          values.ram,
-          values.disk,
-          Buffer.byteLength(line),
-        );
+        numbers.push(services.indexOf(service), timestamp, values.cpu, values.ram, values.disk, Buffer.byteLength(line));
         return line;
       })
       .join('');

@@ -20,8 +20,7 @@ const reading = (timestamp: number): Reading => ({
   ram: 2,
   disk: 3,
 });
-const readings = (count: number, timestamp = day): Reading[] =>
-  Array.from({ length: count }, (_, i) => reading(timestamp + i));
+const readings = (count: number, timestamp = day): Reading[] => Array.from({ length: count }, (_, i) => reading(timestamp + i));
 
 const commitsOf = async (bus: Bus, partition: number): Promise<RawStored[]> =>
   (await readLog(bus, 'STORED', `raw.stored.${partition}`)).map(({ body }) => readRawStored(body));
@@ -61,9 +60,7 @@ const check = async (t: Test, { open, at }: World, partition = 0): Promise<RawSt
   return commits;
 };
 
-const filesOf = (commits: readonly RawStored[]): string[] => [
-  ...new Set(commits.flatMap(({ files }) => files.map(({ path }) => path))),
-];
+const filesOf = (commits: readonly RawStored[]): string[] => [...new Set(commits.flatMap(({ files }) => files.map(({ path }) => path)))];
 
 t.test('files by UTC date of the record, across midnight; segments without records are passed over', async (t) => {
   const world = await openWorld(t, { uploadEvery: '20ms' });

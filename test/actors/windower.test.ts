@@ -109,11 +109,7 @@ const checkParts = async (t: Test, world: World): Promise<PartStored[]> => {
       ],
     );
     t.equal(tuples.length, part.rows);
-    t.same(
-      compareRows(tuples, bruteForce(readings(part.from, part.to))),
-      [],
-      `W4: the part [${part.from}, ${part.to})`,
-    );
+    t.same(compareRows(tuples, bruteForce(readings(part.from, part.to))), [], `W4: the part [${part.from}, ${part.to})`);
     from = part.to;
   }
   sql.close();
@@ -156,8 +152,7 @@ t.test('W1, W4: updates say the open part, parts the rest; a restart in the midd
   await second.stop();
   stop();
   t.same(follow(t, updates), { from: part?.to, to: 250 });
-  for (const update of updates)
-    if (update.rows.length > 0) t.ok(update.to > update.from && update.since <= update.to, 'W1');
+  for (const update of updates) if (update.rows.length > 0) t.ok(update.to > update.from && update.since <= update.to, 'W1');
   t.same(await checkParts(t, world), [part]);
 });
 
@@ -187,37 +182,34 @@ t.test('W1: a large update comes in chunks of one position', async (t) => {
   t.equal(new Set(updates.flatMap(({ rows }) => rows.map(([, minute]) => minute))).size, 4_000);
 });
 
-t.test(
-  'W2: part.stored is said when its file is on disk under its name; parts by time go on from each other',
-  async (t) => {
-    const world = await openWorld(t, { updateEvery: '5ms', partEvery: '100ms' });
-    const bus = await world.open();
-    let told: (to: number) => void = () => undefined;
-    const watched = busWith(bus, {
-      publish: async (subject, body, options) => {
-        if (subject !== 'part.stored.0') return bus.publish(subject, body, options);
-        const part = readPartStored(body as string);
-        t.equal(await world.storage.length(part.file?.path ?? ''), part.file?.bytes, 'W2');
-        const sequence = await bus.publish(subject, body, options);
-        told(part.to);
-        return sequence;
-      },
+t.test('W2: part.stored is said when its file is on disk under its name; parts by time go on from each other', async (t) => {
+  const world = await openWorld(t, { updateEvery: '5ms', partEvery: '100ms' });
+  const bus = await world.open();
+  let told: (to: number) => void = () => undefined;
+  const watched = busWith(bus, {
+    publish: async (subject, body, options) => {
+      if (subject !== 'part.stored.0') return bus.publish(subject, body, options);
+      const part = readPartStored(body as string);
+      t.equal(await world.storage.length(part.file?.path ?? ''), part.file?.bytes, 'W2');
+      const sequence = await bus.publish(subject, body, options);
+      told(part.to);
+      return sequence;
+    },
+  });
+  const life = await world.live(windower, 0, { bus: watched });
+  for (let at = 0; at < 300; at += 100) {
+    await sealAll(world, at, at + 100);
+    await new Promise<void>((resolve) => {
+      told = (to) => {
+        if (to >= at + 100) resolve();
+      };
     });
-    const life = await world.live(windower, 0, { bus: watched });
-    for (let at = 0; at < 300; at += 100) {
-      await sealAll(world, at, at + 100);
-      await new Promise<void>((resolve) => {
-        told = (to) => {
-          if (to >= at + 100) resolve();
-        };
-      });
-    }
-    await life.stop();
-    const parts = await checkParts(t, world);
-    t.ok(parts.length >= 3);
-    t.equal(parts.at(-1)?.to, 300);
-  },
-);
+  }
+  await life.stop();
+  const parts = await checkParts(t, world);
+  t.ok(parts.length >= 3);
+  t.equal(parts.at(-1)?.to, 300);
+});
 
 t.test("W2, W4: an owner that dies between file and part.stored: its successor's part is right", async (t) => {
   for (const isThere of [false, true]) {

@@ -4,7 +4,16 @@ import path from 'node:path';
 import fc from 'fast-check';
 import t, { type Test } from 'tap';
 import {
-  environmentName, formatBytes, formatDuration, loadSettings, optionName, parseBytes, parseDuration, settingNames, settingsFileName, settingsTable,
+  environmentName,
+  formatBytes,
+  formatDuration,
+  loadSettings,
+  optionName,
+  parseBytes,
+  parseDuration,
+  settingNames,
+  settingsFileName,
+  settingsTable,
 } from '../../infra/config.js';
 import { SettingsError } from '../../infra/errors.js';
 
@@ -64,7 +73,10 @@ t.test('every setting has a flag of its own, and an internal name that says its 
 
 t.test('a refusal says what is wrong, where it was written, and what would be right', (t) => {
   const cwd = folderWith(t);
-  const load = (flags: Record<string, unknown>, env: Record<string, string> = {}) => () => loadSettings(flags, { env, cwd });
+  const load =
+    (flags: Record<string, unknown>, env: Record<string, string> = {}) =>
+    () =>
+      loadSettings(flags, { env, cwd });
   t.match(refusal(load({ partEvery: '30' })), /--part-every: "30" is not a duration with its unit, such as/);
   t.match(refusal(load({}, { TIDEMARK_PARTITIONS: 'four' })), /TIDEMARK_PARTITIONS: "four" is not a whole number from 1 to 64/);
   t.match(refusal(load({ storage: 's3://x' })), /--storage: "s3:\/\/x" is not local or an address such as hdfs/);
@@ -86,7 +98,10 @@ t.test('an unknown key, a broken file and a missing named file are refused', (t)
   t.match(refusal(load('{"part-every": true}')), /write a text or a number/);
   t.match(refusal(load('{"part-every": ')), /is not JSON/);
   t.match(refusal(load('[]')), /is not a JSON object/);
-  t.match(refusal(() => loadSettings({ config: 'none.json' }, { env: {}, cwd: folderWith(t) })), /none\.json cannot be read/);
+  t.match(
+    refusal(() => loadSettings({ config: 'none.json' }, { env: {}, cwd: folderWith(t) })),
+    /none\.json cannot be read/,
+  );
   t.end();
 });
 

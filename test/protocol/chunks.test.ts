@@ -10,23 +10,7 @@ t.test("a chunk's number is written and read", (t) => {
       return read?.index === any % total && read.total === total;
     }),
   );
-  for (const text of [
-    '',
-    '0/4',
-    '5/4',
-    '1',
-    '1/',
-    '/4',
-    '1/4 ',
-    ' 1/4',
-    '1/4/5',
-    '-1/4',
-    '1.0/4',
-    '1e0/4',
-    'a/b',
-    '1/0',
-    '1/9999999999',
-  ]) {
+  for (const text of ['', '0/4', '5/4', '1', '1/', '/4', '1/4 ', ' 1/4', '1/4/5', '-1/4', '1.0/4', '1e0/4', 'a/b', '1/0', '1/9999999999']) {
     t.equal(parseChunk(text), undefined, JSON.stringify(text));
   }
   t.end();

@@ -32,5 +32,4 @@ export const accepted = {
   ram: 40_000_000,
   disk: 99_123_456,
 };
-export const without = (name: string): object =>
-  Object.fromEntries(Object.entries(good).filter(([key]) => key !== name));
+export const without = (name: string): object => Object.fromEntries(Object.entries(good).filter(([key]) => key !== name));

@@ -5,16 +5,7 @@ import fc from 'fast-check';
 import t from 'tap';
 import { openDuckdb } from '../../infra/sql/duckdb.js';
 import type { Sql } from '../../infra/sql/sql.js';
-import {
-  addRecord,
-  copyRow,
-  emptyRow,
-  equalRows,
-  mergeInto,
-  minuteOf,
-  type MinuteRow,
-  toViewRow,
-} from '../../protocol/minute-row.js';
+import { addRecord, copyRow, emptyRow, equalRows, type MinuteRow, mergeInto, minuteOf, toViewRow } from '../../protocol/minute-row.js';
 import { aggregateRecords, mergeRows, projectRows, restoreRows, rowColumns } from '../../protocol/minute-row-sql.js';
 import { parseSum, toMillionths } from '../../protocol/units.js';
 
@@ -48,8 +39,7 @@ const countAll = (readings: readonly Reading[]): Rows => {
     const mine = readings.filter((r) => keyOf(r.service, Math.floor(r.timestamp / 60_000) * 60_000) === key);
     const exact = (pick: 'cpu' | 'ram' | 'disk') =>
       mine.map((r) => ({ value: BigInt(r[pick].toFixed(6).replace('.', '')), at: r.timestamp }));
-    const sum = (pick: 'cpu' | 'ram' | 'disk') =>
-      parseSum(String(exact(pick).reduce((total, { value }) => total + value, 0n)));
+    const sum = (pick: 'cpu' | 'ram' | 'disk') => parseSum(String(exact(pick).reduce((total, { value }) => total + value, 0n)));
     const peak = (pick: 'cpu' | 'ram' | 'disk') =>
       exact(pick).sort((a, b) => Number(b.value - a.value) || a.at - b.at)[0] as { value: bigint; at: number };
     rows.set(key, {
@@ -71,13 +61,7 @@ const countAll = (readings: readonly Reading[]): Rows => {
 const addAll = (readings: readonly Reading[]): Rows => {
   const rows: Rows = new Map();
   for (const { service, timestamp, cpu, ram, disk } of readings) {
-    addRecord(
-      rowOf(rows, keyOf(service, minuteOf(timestamp))),
-      timestamp,
-      toMillionths(cpu),
-      toMillionths(ram),
-      toMillionths(disk),
-    );
+    addRecord(rowOf(rows, keyOf(service, minuteOf(timestamp))), timestamp, toMillionths(cpu), toMillionths(ram), toMillionths(disk));
   }
   return rows;
 };
@@ -88,9 +72,7 @@ const mergeAll = (partials: readonly Rows[]): Rows => {
   return merged;
 };
 
-const names = rowColumns
-  .map((name) => (name === 'service' ? '"service": "VARCHAR"' : `"${name}": "BIGINT"`))
-  .join(', ');
+const names = rowColumns.map((name) => (name === 'service' ? '"service": "VARCHAR"' : `"${name}": "BIGINT"`)).join(', ');
 const tableOf = (table: string, columns: string, rows: unknown[], session: Sql) =>
   session.run(`CREATE TEMP TABLE ${table} AS SELECT unnest(from_json($rows, '[{${columns}}]'), recursive := true)`, {
     rows: JSON.stringify(rows),
@@ -132,8 +114,7 @@ const sqlRows = (partials: readonly (readonly Reading[])[]): Promise<Rows> =>
     return rowsOf(await session.rows(mergeRows(`(${all})`)));
   });
 
-const same = (a: Rows, b: Rows): boolean =>
-  a.size === b.size && [...a].every(([key, row]) => equalRows(row, b.get(key) ?? emptyRow()));
+const same = (a: Rows, b: Rows): boolean => a.size === b.size && [...a].every(([key, row]) => equalRows(row, b.get(key) ?? emptyRow()));
 
 /** Few values, so that there are ties; all six decimals. */
 const percent = fc.oneof(
@@ -148,36 +129,28 @@ const reading: fc.Arbitrary<Reading> = fc.record({
   disk: percent,
 });
 
-t.test(
-  'TypeScript, SQL and a count by brute force agree to the bit, however the records are divided and merged',
-  async (t) => {
-    await fc.assert(
-      fc.asyncProperty(
-        fc.array(reading, { minLength: 1, maxLength: 60 }),
-        fc.integer({ min: 1, max: 4 }),
-        fc.infiniteStream(fc.nat(3)),
-        async (readings, parts, dealt) => {
-          const partials = Array.from({ length: parts }, (): Reading[] => []);
-          for (const one of readings) partials[(dealt.next().value as number) % parts]?.push(one);
-          const counted = countAll(readings);
-          t.ok(same(addAll(readings), counted), 'added one by one');
-          t.ok(same(mergeAll(partials.map(addAll)), counted), 'merged');
-          t.ok(same(mergeAll(partials.map(addAll).reverse()), counted), 'merged the other way round');
-          t.ok(same(await sqlRows(partials), counted), 'by SQL');
-        },
-      ),
-      { numRuns: 100 },
-    );
-  },
-);
+t.test('TypeScript, SQL and a count by brute force agree to the bit, however the records are divided and merged', async (t) => {
+  await fc.assert(
+    fc.asyncProperty(
+      fc.array(reading, { minLength: 1, maxLength: 60 }),
+      fc.integer({ min: 1, max: 4 }),
+      fc.infiniteStream(fc.nat(3)),
+      async (readings, parts, dealt) => {
+        const partials = Array.from({ length: parts }, (): Reading[] => []);
+        for (const one of readings) partials[(dealt.next().value as number) % parts]?.push(one);
+        const counted = countAll(readings);
+        t.ok(same(addAll(readings), counted), 'added one by one');
+        t.ok(same(mergeAll(partials.map(addAll)), counted), 'merged');
+        t.ok(same(mergeAll(partials.map(addAll).reverse()), counted), 'merged the other way round');
+        t.ok(same(await sqlRows(partials), counted), 'by SQL');
+      },
+    ),
+    { numRuns: 100 },
+  );
+});
 
 const sum = fc
-  .oneof(
-    fc.nat(),
-    fc.bigInt(2n ** 52n - 5n, 2n ** 52n + 5n),
-    fc.bigInt(2n ** 53n - 5n, 2n ** 53n + 5n),
-    fc.bigInt(0n, 2n ** 60n),
-  )
+  .oneof(fc.nat(), fc.bigInt(2n ** 52n - 5n, 2n ** 52n + 5n), fc.bigInt(2n ** 53n - 5n, 2n ** 53n + 5n), fc.bigInt(0n, 2n ** 60n))
   .map((value) => parseSum(String(value)));
 const minute = Date.UTC(2026, 10, 23);
 const peak = fc.constantFrom(0, 7, 10_000_000_000);
@@ -256,8 +229,7 @@ t.test('the twelve columns are the same by TypeScript and by SQL, and lead back 
         const [back] = rowsOf(await session.rows(restoreRows(`(${projectRows('rows', 'BIGINT')})`))).values();
         const { cpu: _c, ram: _r, disk: _d, ...others } = back as MinuteRow;
         t.match(row, others);
-        if ([row.cpu, row.ram, row.disk].every((value) => value < 2 ** 32 * 1e6))
-          t.ok(equalRows(back as MinuteRow, row));
+        if ([row.cpu, row.ram, row.disk].every((value) => value < 2 ** 32 * 1e6)) t.ok(equalRows(back as MinuteRow, row));
       });
     }),
     { numRuns: 60 },

@@ -1,14 +1,7 @@
 import { createHash } from 'node:crypto';
 import fc from 'fast-check';
 import t from 'tap';
-import {
-  decodeName,
-  encodeName,
-  parseSubject,
-  partitionOf,
-  publishedSubject,
-  serviceBucket,
-} from '../../protocol/name-code.js';
+import { decodeName, encodeName, parseSubject, partitionOf, publishedSubject, serviceBucket } from '../../protocol/name-code.js';
 
 const names = fc.oneof(
   fc.string({ unit: 'grapheme', maxLength: 200 }),
@@ -29,14 +22,9 @@ t.test('a code holds only what may stand in a subject, a path and a URL, and at 
 t.test('a name comes back from its code, or the code was cut', (t) => {
   fc.assert(
     fc.property(names, (name) => {
-      const plain = encodeURIComponent(name).replace(
-        /[!'()*.~]/g,
-        (c) => `%${c.charCodeAt(0).toString(16).toUpperCase()}`,
-      );
+      const plain = encodeURIComponent(name).replace(/[!'()*.~]/g, (c) => `%${c.charCodeAt(0).toString(16).toUpperCase()}`);
       const code = encodeName(name);
-      return plain.length <= 200
-        ? code === plain && decodeName(code) === name
-        : code !== plain && decodeName(code) === undefined;
+      return plain.length <= 200 ? code === plain && decodeName(code) === name : code !== plain && decodeName(code) === undefined;
     }),
   );
   t.end();

@@ -27,8 +27,7 @@ const numbers = (added: readonly (readonly [number, number])[]): Set<number> => 
   for (const [from, to] of added) for (let n = from; n < to; n++) set.add(n);
   return set;
 };
-const isNormal = (ranges: Ranges): boolean =>
-  ranges.every(([from, to], i) => from < to && (i === 0 || (ranges[i - 1] as Range)[1] < from));
+const isNormal = (ranges: Ranges): boolean => ranges.every(([from, to], i) => from < to && (i === 0 || (ranges[i - 1] as Range)[1] < from));
 
 t.test('ranges are the set of the numbers added, sorted, apart from each other, in any order', (t) => {
   fc.assert(

@@ -65,10 +65,7 @@ t.test('what is refused, and why', (t) => {
   t.equal(reasonOf({ ...good, service: 'db' }, hostOf('web', 'h1')), "service is not the subject's");
   t.equal(reasonOf({ ...good, service: 'Web' }, hostOf('web', 'h1')), "service is not the subject's");
   t.equal(reasonOf({ ...good, host: 'h2' }, hostOf('web', 'h1')), "host is not the subject's");
-  t.equal(
-    reasonOf(good, { subject: parseSubject('metrics.a.b.c'), received }),
-    "subject is neither a host's nor a gateway's",
-  );
+  t.equal(reasonOf(good, { subject: parseSubject('metrics.a.b.c'), received }), "subject is neither a host's nor a gateway's");
   t.equal(reasonOf(without('host'), hostOf('web', 'ö'.repeat(80))), 'host missing', 'a cut code does not say the host');
   t.equal(reasonOf({ ...good, host: 'ö'.repeat(80) }, hostOf('web', 'ö'.repeat(80))), undefined);
   t.end();
@@ -211,9 +208,7 @@ t.test('whatever comes in: a reading or a reason without any of it, never an err
       (line, context) => {
         const outcome = readLine(line, context);
         if (isRefusal(outcome)) known.add(outcome.reason);
-        return isRefusal(outcome)
-          ? outcome.reason.length > 0
-          : outcome.service !== '' && Number.isSafeInteger(outcome.cpu);
+        return isRefusal(outcome) ? outcome.reason.length > 0 : outcome.service !== '' && Number.isSafeInteger(outcome.cpu);
       },
     ),
     { numRuns: 5000 },

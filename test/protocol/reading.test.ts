@@ -4,41 +4,36 @@ import { encodeName } from '../../protocol/name-code.js';
 import { isEmptyLine, type LineContext, type Reading, recordLine, splitLines } from '../../protocol/reading.js';
 import { accepted, bytes, dayMs, gateway, good, hostOf, read, reasonOf, received, without } from './lines.js';
 
-t.test(
-  'B8: lines split on LF, a CR before it stripped; a final line break makes no line, empty lines are kept',
-  (t) => {
-    for (const [body, lines] of [
-      ['', []],
-      ['\n', ['']],
-      ['a', ['a']],
-      ['a\n', ['a']],
-      ['a\r\n', ['a']],
-      ['a\n\n', ['a', '']],
-      ['\r\n\r\nb', ['', '', 'b']],
-      ['a\nb\r\nc', ['a', 'b', 'c']],
-      ['a\rb\n', ['a\rb']],
-      ['a\r\r\n', ['a\r']],
-      ['a\r', ['a\r']],
-      ['\n\na', ['', '', 'a']],
-    ] as const) {
-      t.strictSame(
-        splitLines(bytes(body)).map((line) => new TextDecoder().decode(line)),
-        lines,
-        JSON.stringify(body),
-      );
-    }
-    t.end();
-  },
-);
+t.test('B8: lines split on LF, a CR before it stripped; a final line break makes no line, empty lines are kept', (t) => {
+  for (const [body, lines] of [
+    ['', []],
+    ['\n', ['']],
+    ['a', ['a']],
+    ['a\n', ['a']],
+    ['a\r\n', ['a']],
+    ['a\n\n', ['a', '']],
+    ['\r\n\r\nb', ['', '', 'b']],
+    ['a\nb\r\nc', ['a', 'b', 'c']],
+    ['a\rb\n', ['a\rb']],
+    ['a\r\r\n', ['a\r']],
+    ['a\r', ['a\r']],
+    ['\n\na', ['', '', 'a']],
+  ] as const) {
+    t.strictSame(
+      splitLines(bytes(body)).map((line) => new TextDecoder().decode(line)),
+      lines,
+      JSON.stringify(body),
+    );
+  }
+  t.end();
+});
 
 t.test('B8: whatever stands in the lines, splitting gives them back', (t) => {
   const line = fc.uint8Array({ maxLength: 20 }).map((line) => line.filter((byte) => byte !== 10 && byte !== 13));
   fc.assert(
     fc.property(fc.array(line), fc.constantFrom('\n', '\r\n'), (lines, end) => {
       const body = Buffer.concat(lines.flatMap((line) => [line, bytes(end)]));
-      return (
-        JSON.stringify(splitLines(body).map((line) => [...line])) === JSON.stringify(lines.map((line) => [...line]))
-      );
+      return JSON.stringify(splitLines(body).map((line) => [...line])) === JSON.stringify(lines.map((line) => [...line]));
     }),
   );
   t.end();
@@ -73,11 +68,7 @@ t.test('what is accepted', (t) => {
   );
   const zero = read(JSON.stringify(good).replace('12.5', '-0')) as Reading;
   t.ok(Object.is(zero.cpu, 0), '-0 is 0');
-  t.strictSame(
-    read(JSON.stringify(good).replace('"cpu":12.5', '"cpu":99999,"cpu":12.5')),
-    accepted,
-    'of duplicate keys the last counts',
-  );
+  t.strictSame(read(JSON.stringify(good).replace('"cpu":12.5', '"cpu":99999,"cpu":12.5')), accepted, 'of duplicate keys the last counts');
   t.end();
 });
 
@@ -106,15 +97,8 @@ t.test('names are any text', (t) => {
       encodeName(name),
     );
   }
-  t.equal(
-    reasonOf({ ...good, service: '日'.repeat(66) }, hostOf('日'.repeat(66), 'h1')),
-    undefined,
-    'agrees with a cut code',
-  );
-  t.equal(
-    reasonOf({ ...good, service: `${'日'.repeat(65)}本` }, hostOf('日'.repeat(66), 'h1')),
-    "service is not the subject's",
-  );
+  t.equal(reasonOf({ ...good, service: '日'.repeat(66) }, hostOf('日'.repeat(66), 'h1')), undefined, 'agrees with a cut code');
+  t.equal(reasonOf({ ...good, service: `${'日'.repeat(65)}本` }, hostOf('日'.repeat(66), 'h1')), "service is not the subject's");
   t.end();
 });
 

@@ -4,10 +4,7 @@ import t from 'tap';
 import { noChain, recordNumbers, type SegmentHead } from '../../protocol/messages/segment-sealed.js';
 import { decodeHead, decodeSegment, encodeSegment, nextChain } from '../../protocol/segment.js';
 
-const name = fc.oneof(
-  fc.string({ unit: 'grapheme', minLength: 1 }),
-  fc.constantFrom('__proto__', 'Ticketing Service', '../up', 'a\nb'),
-);
+const name = fc.oneof(fc.string({ unit: 'grapheme', minLength: 1 }), fc.constantFrom('__proto__', 'Ticketing Service', '../up', 'a\nb'));
 const count = fc.nat({ max: Number.MAX_SAFE_INTEGER });
 
 const segment = fc
@@ -18,17 +15,13 @@ const segment = fc
       { maxLength: 6 },
     ),
     services: fc.uniqueArray(name, { minLength: 1, maxLength: 3 }),
-    taken: fc.array(
-      fc.record({ subject: name, agent: name, ranges: fc.array(fc.tuple(count, count), { maxLength: 3 }) }),
-      { maxLength: 3 },
-    ),
-    refused: fc.uniqueArray(
-      fc.tuple(name, fc.uniqueArray(fc.tuple(name, count), { maxLength: 2, selector: ([reason]) => reason })),
-      {
-        maxLength: 3,
-        selector: ([service]) => service,
-      },
-    ),
+    taken: fc.array(fc.record({ subject: name, agent: name, ranges: fc.array(fc.tuple(count, count), { maxLength: 3 }) }), {
+      maxLength: 3,
+    }),
+    refused: fc.uniqueArray(fc.tuple(name, fc.uniqueArray(fc.tuple(name, count), { maxLength: 2, selector: ([reason]) => reason })), {
+      maxLength: 3,
+      selector: ([service]) => service,
+    }),
     missing: fc.uniqueArray(fc.tuple(name, count), { maxLength: 3, selector: ([service]) => service }),
   })
   .chain((given) =>

@@ -1,14 +1,6 @@
 import fc from 'fast-check';
 import t from 'tap';
-import {
-  dateOf,
-  formatInstant,
-  formatMinute,
-  monthOf,
-  parseAsked,
-  parseDurationMs,
-  parseTimestamp,
-} from '../../protocol/time.js';
+import { dateOf, formatInstant, formatMinute, monthOf, parseAsked, parseDurationMs, parseTimestamp } from '../../protocol/time.js';
 
 const fourDigitYears = fc.integer({ min: Date.UTC(0, 0, 1) - 1899 * 365 * 86_400_000, max: Date.UTC(9999, 11, 31) });
 

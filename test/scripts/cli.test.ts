@@ -11,11 +11,15 @@ const cli = path.join(import.meta.dirname, '../../scripts/cli.js');
 
 /** Runs the command line as a process of its own, without the settings of whoever runs the tests. */
 const tidemark = (words: string[], env: Record<string, string> = {}, cwd = packageFolder) => {
-  const { status, stdout, stderr } = spawnSync(process.execPath, [cli, ...words], { encoding: 'utf8', cwd, env: { PATH: '/usr/bin:/bin', ...env } });
+  const { status, stdout, stderr } = spawnSync(process.execPath, [cli, ...words], {
+    encoding: 'utf8',
+    cwd,
+    env: { PATH: '/usr/bin:/bin', ...env },
+  });
   return { code: status, stdout, stderr };
 };
 
-t.test('without words it is help, and the version is the package\'s', (t) => {
+t.test("without words it is help, and the version is the package's", (t) => {
   const help = tidemark([]);
   t.equal(help.code, 0);
   t.match(help.stdout, /Usage: tidemark/);
@@ -27,7 +31,11 @@ t.test('without words it is help, and the version is the package\'s', (t) => {
 t.test('every command has a description and help with an example', (t) => {
   for (const command of createProgram().commands) {
     let help = '';
-    command.configureOutput({ writeOut: (text) => { help += text; } });
+    command.configureOutput({
+      writeOut: (text) => {
+        help += text;
+      },
+    });
     command.outputHelp();
     t.match(help, /\nExamples?:\n {2}\$ /, command.name());
     t.not(command.description(), '', command.name());
@@ -60,10 +68,15 @@ t.test('exit code 4: a server that is not there', async (t) => {
 });
 
 t.test('config shows every setting, its value and where it came from', (t) => {
-  const { code, stdout } = tidemark(['config', '--json', '--nats', 'nats://me:secret@h:1', '--part-every', '1.5s'], { TIDEMARK_PARTITIONS: '8' });
+  const { code, stdout } = tidemark(['config', '--json', '--nats', 'nats://me:secret@h:1', '--part-every', '1.5s'], {
+    TIDEMARK_PARTITIONS: '8',
+  });
   t.equal(code, 0);
   const all = JSON.parse(stdout) as Record<string, { value: unknown; from: string }>;
-  t.same(Object.keys(all), settingNames.map((name) => settingsTable[name].flag));
+  t.same(
+    Object.keys(all),
+    settingNames.map((name) => settingsTable[name].flag),
+  );
   t.match(all.partitions, { value: '8', from: 'TIDEMARK_PARTITIONS' });
   t.match(all['part-every'], { value: '1500ms', from: '--part-every' });
   t.match(all['raw-file-bytes-max'], { value: '64MiB', from: 'default' });

@@ -48,8 +48,7 @@ const answering = async (t: Test): Promise<{ url: string; bus: Bus }> => {
   const bus = await openBus({ nats: url }, 'a stand-in');
   bus.hear('view.asked', (message) => {
     const asked = JSON.parse(Buffer.from(message.body).toString('utf8')) as { after?: number[] };
-    if ((asked.after?.[0] ?? 0) > 3)
-      message.respond(JSON.stringify({ error: 'not there yet', code: 'E_OUT_OF_REACH' }));
+    if ((asked.after?.[0] ?? 0) > 3) message.respond(JSON.stringify({ error: 'not there yet', code: 'E_OUT_OF_REACH' }));
     else message.respond(blocksOf(rows, terms));
   });
   await bus.flush();
@@ -85,17 +84,13 @@ t.test('what is wrong in a question ends with 2, before anybody is asked', async
     ['--from', 'now-1h', '--to', 'now', '--wait', 'long'],
     ['--from', 'now-1h'],
   ];
-  for (const words of wrong)
-    t.equal((await run(t, ['--nats', 'nats://127.0.0.1:1', ...words])).code, 2, words.join(' '));
+  for (const words of wrong) t.equal((await run(t, ['--nats', 'nats://127.0.0.1:1', ...words])).code, 2, words.join(' '));
 });
 
 t.test('nobody there, and a position that is not reached, end with 4', async (t) => {
   const { url } = await answering(t);
   t.equal((await run(t, ['--nats', 'nats://127.0.0.1:1', '--from', 'now-1h', '--to', 'now'])).code, 4);
-  t.equal(
-    (await run(t, ['--nats', url, '--from', 'now-1h', '--to', 'now', '--after', '4,0', '--wait', '100ms'])).code,
-    4,
-  );
+  t.equal((await run(t, ['--nats', url, '--from', 'now-1h', '--to', 'now', '--after', '4,0', '--wait', '100ms'])).code, 4);
   t.equal((await run(t, ['--nats', url, '--from', 'now-1h', '--to', 'now', '--after', '3,0'])).code, 0);
 });
 

@@ -5,8 +5,7 @@ import { loadSettings } from '../../infra/config.js';
 import { findSystem } from '../../scripts/running-system.js';
 import { startNats, temporaryFolder } from '../servers.js';
 
-const find = (flags: Record<string, string>, env: Record<string, string> = {}) =>
-  findSystem(loadSettings(flags, { env, cwd: '/' }));
+const find = (flags: Record<string, string>, env: Record<string, string> = {}) => findSystem(loadSettings(flags, { env, cwd: '/' }));
 
 t.test('without an address, a command finds the server that runs on its data folder', async (t) => {
   const nats = await startNats(t);
@@ -14,11 +13,7 @@ t.test('without an address, a command finds the server that runs on its data fol
   const found = await find({ data });
   t.equal(found.nats, nats.url);
   t.equal(found.natsHttpPort, nats.httpPort);
-  t.equal(
-    (await find({ data, natsPort: '4333' })).nats,
-    'nats://127.0.0.1:4333',
-    'a port that is named goes before it',
-  );
+  t.equal((await find({ data, natsPort: '4333' })).nats, 'nats://127.0.0.1:4333', 'a port that is named goes before it');
   t.equal((await find({ data }, { TIDEMARK_NATS: 'nats://far:1' })).nats, 'nats://far:1', 'an address too');
 
   const other = temporaryFolder(t);

@@ -92,11 +92,7 @@ t.test('status, batch and rebuild', async (t) => {
       1,
     );
     const isWorker = (actor: string): boolean => actor === 'mapper' || actor === 'reducer'; // they say a second later that they rest
-    const actors = status.actors.map(({ actor, state, partitions }) => [
-      actor,
-      isWorker(actor) ? 'rests' : state,
-      partitions.length,
-    ]);
+    const actors = status.actors.map(({ actor, state, partitions }) => [actor, isWorker(actor) ? 'rests' : state, partitions.length]);
     t.same(actors, [
       ['nats-server', 'working', 0],
       ['buffer', 'working', 4],
@@ -175,11 +171,7 @@ t.test('status, batch and rebuild', async (t) => {
       status.actors.find(({ instance }) => instance === 'dead'),
       { state: 'gone', partitions: [0, 1] },
     );
-    t.match(status.problems, [
-      /^uploader dead \(pid 999999999\) is gone, silent for 7 s$/,
-      'no buffer works',
-      'no uploader works',
-    ]);
+    t.match(status.problems, [/^uploader dead \(pid 999999999\) is gone, silent for 7 s$/, 'no buffer works', 'no uploader works']);
     t.ok(
       status.problems.some((problem) => /could not be read: the view/.test(problem)),
       'nobody merges',
@@ -197,9 +189,7 @@ t.test('status, batch and rebuild', async (t) => {
   await t.test('what waits is counted, and for how long', async (t) => {
     system.start(['buffer']);
     await publishAll(system, someReadings(100, 9_000));
-    const status = await until(system, (one) =>
-      one.actors.some(({ actor, lag }) => actor === 'buffer' && lag?.records === 0),
-    );
+    const status = await until(system, (one) => one.actors.some(({ actor, lag }) => actor === 'buffer' && lag?.records === 0));
     const total = (position: readonly number[] | null) => position?.reduce((sum, offset) => sum + offset, 0);
     t.equal(total(status.sealed), count + 400);
     t.equal(total(status.committed), count + 300, 'nobody uploads');
@@ -266,23 +256,13 @@ t.test('problems are found from what was read', (t) => {
     .map((name) => actor(name, [0, 1, 2]))
     .concat(['scheduler', 'mapper', 'reducer', 'merger'].map((name) => actor(name)));
   t.same(findProblems({ ...nothing, actors: all }, 3), []);
-  t.same(findProblems({ ...nothing, actors: [...all.slice(1), actor('buffer', [1])] }, 3), [
-    'no buffer works on partition 0, 2',
+  t.same(findProblems({ ...nothing, actors: [...all.slice(1), actor('buffer', [1])] }, 3), ['no buffer works on partition 0, 2']);
+  t.match(findProblems({ ...nothing, actors: [...all.filter((one) => one.actor !== 'scheduler'), actor('scheduler', [], 'standby')] }, 3), [
+    'no scheduler leads',
   ]);
-  t.match(
-    findProblems(
-      { ...nothing, actors: [...all.filter((one) => one.actor !== 'scheduler'), actor('scheduler', [], 'standby')] },
-      3,
-    ),
-    ['no scheduler leads'],
-  );
-  t.match(
-    findProblems(
-      { ...nothing, actors: all, proved: { batch: '000007', differences: 3, repaired: false, at: 0, oldest: null } },
-      3,
-    ),
-    [/batch 000007 differs in 3 rows/],
-  );
+  t.match(findProblems({ ...nothing, actors: all, proved: { batch: '000007', differences: 3, repaired: false, at: 0, oldest: null } }, 3), [
+    /batch 000007 differs in 3 rows/,
+  ]);
   t.match(
     findProblems(
       {

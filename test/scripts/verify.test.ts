@@ -34,11 +34,7 @@ const openVerify = async (t: Test, { data, bus }: System): Promise<() => Promise
 };
 
 /** Changes a file while `use` runs. */
-const withChanged = async (
-  file: string,
-  change: (content: Buffer) => Buffer,
-  use: () => Promise<void>,
-): Promise<void> => {
+const withChanged = async (file: string, change: (content: Buffer) => Buffer, use: () => Promise<void>): Promise<void> => {
   const content = await readFile(file);
   await writeFile(file, change(content));
   try {
@@ -87,11 +83,7 @@ t.test('verify counts everything again, and finds whatever was changed', async (
   const { data } = system;
   const count = 2_000;
   await system.rows(); // it has begun to answer
-  t.match(
-    await verify(),
-    { differences: 0, records: 0, rows: 0, batch: null },
-    'nothing is there, and nothing differs',
-  );
+  t.match(await verify(), { differences: 0, records: 0, rows: 0, batch: null }, 'nothing is there, and nothing differs');
   await publishAll(system, someReadings(count, 0));
   await system.batch();
   await publishAll(system, someReadings(count, 5));
@@ -109,17 +101,13 @@ t.test('verify counts everything again, and finds whatever was changed', async (
 
   const raw = path.join(
     data,
-    (
-      (await readdir(path.join(data, 'raw'), { recursive: true }))
-        .sort()
-        .find((name) => name.endsWith('.ndjson')) as string
-    ).replace(/^/, 'raw/'),
+    ((await readdir(path.join(data, 'raw'), { recursive: true })).sort().find((name) => name.endsWith('.ndjson')) as string).replace(
+      /^/,
+      'raw/',
+    ),
   );
   const name = path.relative(data, raw);
-  const finds = async (
-    t: Test,
-    checks: readonly (readonly [check: string, where: RegExp, what: RegExp])[],
-  ): Promise<void> => {
+  const finds = async (t: Test, checks: readonly (readonly [check: string, where: RegExp, what: RegExp])[]): Promise<void> => {
     const { differences, found } = await verify();
     t.ok(differences >= checks.length);
     for (const [check, where, what] of checks) {
@@ -165,10 +153,7 @@ t.test('verify counts everything again, and finds whatever was changed', async (
       raw,
       (content) => {
         const [first = '', ...others] = linesOf(content);
-        return fromLines([
-          first.replace(/"disk":(\d)/, (_, digit: string) => `"disk":${(Number(digit) + 1) % 10}`),
-          ...others,
-        ]);
+        return fromLines([first.replace(/"disk":(\d)/, (_, digit: string) => `"disk":${(Number(digit) + 1) % 10}`), ...others]);
       },
       () =>
         finds(t, [
@@ -182,9 +167,7 @@ t.test('verify counts everything again, and finds whatever was changed', async (
   const manifest = readManifest(await readFile(manifestFile));
   const month = manifest.files[0]?.path as string;
   await t.test('a byte of a batch file', (t) =>
-    withChanged(path.join(data, month), changeByte(100), () =>
-      finds(t, [['files', new RegExp(month.replaceAll(/[.%]/g, '.')), /sha256/]]),
-    ),
+    withChanged(path.join(data, month), changeByte(100), () => finds(t, [['files', new RegExp(month.replaceAll(/[.%]/g, '.')), /sha256/]])),
   );
 
   const part = await lastPart(system);

@@ -24,9 +24,17 @@ t.test('every acknowledged reading is in every answer exactly once, from any see
     steps += outcome.steps;
     records += counts.records as number;
     batches += counts.batches as number;
-    faults += (counts.crashes as number) + (counts.pauses as number) + (counts.losses as number) + (counts.powerCuts as number) + (counts.unanswered as number);
+    faults +=
+      (counts.crashes as number) +
+      (counts.pauses as number) +
+      (counts.losses as number) +
+      (counts.powerCuts as number) +
+      (counts.unanswered as number);
   }
-  t.ok(records > seeds * 20 && batches > seeds && faults > seeds * 5, `${seeds} seeds, ${steps} steps, ${records} records, ${batches} batches, ${faults} faults`);
+  t.ok(
+    records > seeds * 20 && batches > seeds && faults > seeds * 5,
+    `${seeds} seeds, ${steps} steps, ${records} records, ${batches} batches, ${faults} faults`,
+  );
 });
 
 t.test('a seed gives the same run again, to the step', { timeout: 120_000 }, async (t) => {

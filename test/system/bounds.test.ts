@@ -31,9 +31,7 @@ const start = (t: Test) => startSystem(t, { leaseTtl: '5s' });
 t.test('a segment stays below its size where names take six times their bytes', async (t) => {
   const system = await start(t);
   const name = (i: number): string => String(i).padStart(4, '0') + '\u0001'.repeat(196);
-  const lines = Array.from({ length: 3_000 }, (_, i) =>
-    reading(name(i % 1_000), { host: name(i), agent: name(i), n: 1 }),
-  );
+  const lines = Array.from({ length: 3_000 }, (_, i) => reading(name(i % 1_000), { host: name(i), agent: name(i), n: 1 }));
   const bodies = Array.from({ length: 30 }, (_, i) => lines.slice(i * 100, i * 100 + 100).join('\n'));
   const expected = await sent(
     system,

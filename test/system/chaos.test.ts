@@ -8,7 +8,14 @@ const seed = 7;
 t.test(`whatever is killed, paused or stopped (seed ${seed}): every acknowledged reading is in the view exactly once`, async (t) => {
   const [port, httpPort] = (await freePorts(2)) as [number, number];
   const report = await runChaos({
-    seed, seconds: 12, instances: 2, messagesPerSecond: 200, port, httpPort, keep: false, say: (line) => t.comment(line),
+    seed,
+    seconds: 12,
+    instances: 2,
+    messagesPerSecond: 200,
+    port,
+    httpPort,
+    keep: false,
+    say: (line) => t.comment(line),
   });
   t.comment(report);
   t.ok(report.readings > 1_000, `${report.readings} readings`);

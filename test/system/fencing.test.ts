@@ -55,11 +55,7 @@ const isLedByOne = async (system: UnderLoad, actor: string): Promise<boolean> =>
 };
 
 /** Stops these processes until others have their leases and have written; then lets them go on. @returns who was struck. */
-const stopPastLeases = async (
-  t: Test,
-  system: UnderLoad,
-  processes: readonly ActorVictim[],
-): Promise<string[]> => {
+const stopPastLeases = async (t: Test, system: UnderLoad, processes: readonly ActorVictim[]): Promise<string[]> => {
   const owners = await until(async () => {
     const found = await ownersIn(system, processes);
     return found.length >= partitioned.length ? found : undefined;
@@ -103,7 +99,14 @@ t.test('F3: an owner that was stopped past its lease and goes on writes nothing 
   for (const actor of partitioned) await system.untilShared(actor, 2);
   await system.load.start(system.nats.url);
   const struck = [...(await stopPastLeases(t, system, alone)), ...(await stopPastLeases(t, system, [together]))];
-  t.same(actors.filter((actor) => !struck.includes(actor)), [], 'an owner of each was stopped');
-  t.ok([workers, together, ...alone].every(({ isRunning }) => isRunning), 'no process ended');
+  t.same(
+    actors.filter((actor) => !struck.includes(actor)),
+    [],
+    'an owner of each was stopped',
+  );
+  t.ok(
+    [workers, together, ...alone].every(({ isRunning }) => isRunning),
+    'no process ended',
+  );
   await system.isExact(t);
 });

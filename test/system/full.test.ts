@@ -39,11 +39,7 @@ const openLoad = async (t: Test, { settings }: System) => {
 };
 
 /** Everything was acknowledged, and all of it is in the answer once. */
-const isThere = async (
-  t: Test,
-  system: System,
-  { source, readings }: Awaited<ReturnType<typeof openLoad>>,
-): Promise<void> => {
+const isThere = async (t: Test, system: System, { source, readings }: Awaited<ReturnType<typeof openLoad>>): Promise<void> => {
   await source.drained();
   t.equal(source.counts.sealed, readings.length);
   t.equal(source.counts.givenUp, 0);
@@ -63,45 +59,39 @@ const small = {
   snapshotEvery: '1s',
 };
 
-t.test(
-  'METRICS full: it refuses what is new, its sources keep it, and everything arrives when there is room',
-  async (t) => {
-    const system = await startSystem(t, small, []);
-    await system.ended;
-    const load = await openLoad(t, system);
-    load.publish(12_000);
-    await until(() => load.source.counts.turnedAway > 0 || undefined);
-    t.equal(load.source.counts.sealed, 0);
-    t.match((await readStatus(system.bus, system)).problems.join('; '), /METRICS is \d+ % full/);
-    const { first } = await system.bus.extent('METRICS');
-    t.equal(first, 1, 'and keeps what it has');
-    system.start(['buffer', 'uploader', 'windower', 'scheduler', 'mapper', 'reducer', 'merger']);
-    await isThere(t, system, load);
-  },
-);
+t.test('METRICS full: it refuses what is new, its sources keep it, and everything arrives when there is room', async (t) => {
+  const system = await startSystem(t, small, []);
+  await system.ended;
+  const load = await openLoad(t, system);
+  load.publish(12_000);
+  await until(() => load.source.counts.turnedAway > 0 || undefined);
+  t.equal(load.source.counts.sealed, 0);
+  t.match((await readStatus(system.bus, system)).problems.join('; '), /METRICS is \d+ % full/);
+  const { first } = await system.bus.extent('METRICS');
+  t.equal(first, 1, 'and keeps what it has');
+  system.start(['buffer', 'uploader', 'windower', 'scheduler', 'mapper', 'reducer', 'merger']);
+  await isThere(t, system, load);
+});
 
-t.test(
-  'SEGMENTS full: the buffer waits, METRICS fills up and status says so, and all goes on by itself when there is room',
-  async (t) => {
-    const system = await startSystem(t, small, ['buffer']);
-    const load = await openLoad(t, system);
-    load.publish(15_000);
-    await until(() => load.source.counts.turnedAway > 0 || undefined); // what SEGMENTS refuses stays in METRICS, until that is full too
-    const { sealed } = load.source.counts;
-    t.ok(sealed > 0 && sealed < load.readings.length, `${sealed} are sealed`);
-    t.match((await readStatus(system.bus, system)).problems.join('; '), /METRICS is \d+ % full/);
-    const full = (await system.bus.logs()).find(({ name }) => name === 'SEGMENTS-0');
-    t.ok(full !== undefined && full.bytes > full.bytesMax / 2, 'the next segment does not fit');
-    t.equal((await system.bus.extent('SEGMENTS-0')).first, 1, 'it keeps what it has');
-    const others = new AbortController(); // beside the buffer, which is not started again
-    const running = runActors(['uploader', 'windower', 'merger'], system.settings, {
-      signal: others.signal,
-      log: createLog(system.settings),
-    });
-    t.teardown(async () => {
-      others.abort();
-      await running;
-    });
-    await isThere(t, system, load);
-  },
-);
+t.test('SEGMENTS full: the buffer waits, METRICS fills up and status says so, and all goes on by itself when there is room', async (t) => {
+  const system = await startSystem(t, small, ['buffer']);
+  const load = await openLoad(t, system);
+  load.publish(15_000);
+  await until(() => load.source.counts.turnedAway > 0 || undefined); // what SEGMENTS refuses stays in METRICS, until that is full too
+  const { sealed } = load.source.counts;
+  t.ok(sealed > 0 && sealed < load.readings.length, `${sealed} are sealed`);
+  t.match((await readStatus(system.bus, system)).problems.join('; '), /METRICS is \d+ % full/);
+  const full = (await system.bus.logs()).find(({ name }) => name === 'SEGMENTS-0');
+  t.ok(full !== undefined && full.bytes > full.bytesMax / 2, 'the next segment does not fit');
+  t.equal((await system.bus.extent('SEGMENTS-0')).first, 1, 'it keeps what it has');
+  const others = new AbortController(); // beside the buffer, which is not started again
+  const running = runActors(['uploader', 'windower', 'merger'], system.settings, {
+    signal: others.signal,
+    log: createLog(system.settings),
+  });
+  t.teardown(async () => {
+    others.abort();
+    await running;
+  });
+  await isThere(t, system, load);
+});

@@ -81,8 +81,7 @@ export const openGuarded = async (t: Test, flags: Readonly<Record<string, string
     const { rows } = await system.rows(position);
     t.same(compareRows(rows, bruteForce(readings)), [], what);
   };
-  const proofs = async (): Promise<ViewProved[]> =>
-    (await readLog(bus, 'BATCH', 'view.proved')).map(({ body }) => readViewProved(body));
+  const proofs = async (): Promise<ViewProved[]> => (await readLog(bus, 'BATCH', 'view.proved')).map(({ body }) => readViewProved(body));
   const answersFrom = async (): Promise<string> => {
     const proved = (await proofs()).findLast(({ differences }) => differences === 0)?.batch;
     return whileRunning(

@@ -37,30 +37,25 @@ const alterProved = async (guarded: Guarded, alter: (manifest: Manifest) => Prom
   await bus.publish('view.proved', JSON.stringify({ ...proved, cut, manifest }));
 };
 
-t.test(
-  'a wrong row in a batch file that was proved, all that names it made to fit: a recompute finds it',
-  async (t) => {
-    const guarded = await openWithBatch(t, { recomputeEvery: '3s' });
-    const { system } = guarded;
-    const alterRow = await openAlterRow(t, system);
-    await system.stop();
-    await alterProved(guarded, async (manifest) => {
-      const [first, ...others] = manifest.files;
-      if (first === undefined) throw new RangeError('no file');
-      const file = path.join(system.data, first.path);
-      await alterRow(file, 'cpu = cpu + 1');
-      const content = await readFile(file);
-      return { ...manifest, files: [{ ...first, bytes: content.byteLength, sha256: sha256Of(content) }, ...others] };
-    });
-    const known = (await guarded.proofs()).length;
-    system.start();
-    const proof = await until(async () =>
-      (await guarded.proofs()).slice(known).find(({ differences }) => differences > 0),
-    );
-    t.match(proof, { differences: 1, examples: [/^"[^"]+" 2026-\S+: the old view .* give .*, the new batch view /] });
-    await guarded.isMended(t, true);
-  },
-);
+t.test('a wrong row in a batch file that was proved, all that names it made to fit: a recompute finds it', async (t) => {
+  const guarded = await openWithBatch(t, { recomputeEvery: '3s' });
+  const { system } = guarded;
+  const alterRow = await openAlterRow(t, system);
+  await system.stop();
+  await alterProved(guarded, async (manifest) => {
+    const [first, ...others] = manifest.files;
+    if (first === undefined) throw new RangeError('no file');
+    const file = path.join(system.data, first.path);
+    await alterRow(file, 'cpu = cpu + 1');
+    const content = await readFile(file);
+    return { ...manifest, files: [{ ...first, bytes: content.byteLength, sha256: sha256Of(content) }, ...others] };
+  });
+  const known = (await guarded.proofs()).length;
+  system.start();
+  const proof = await until(async () => (await guarded.proofs()).slice(known).find(({ differences }) => differences > 0));
+  t.match(proof, { differences: 1, examples: [/^"[^"]+" 2026-\S+: the old view .* give .*, the new batch view /] });
+  await guarded.isMended(t, true);
+});
 
 t.test('a manifest that was changed: no batch builds on it and nobody begins from it; its copy mends it', async (t) => {
   const guarded = await openWithBatch(t);
@@ -72,11 +67,7 @@ t.test('a manifest that was changed: no batch builds on it and nobody begins fro
     message: /abandoned: services\.failed 0: views\/batch\/000001\.json has .*sha256/,
   });
   const { found } = await guarded.verify();
-  t.ok(
-    found.some(
-      ({ check, where, what }) => check === 'files' && where === 'views/batch/000001.json' && /sha256/.test(what),
-    ),
-  );
+  t.ok(found.some(({ check, where, what }) => check === 'files' && where === 'views/batch/000001.json' && /sha256/.test(what)));
   await system.stop();
   system.start();
   const end = await endOf(system);
@@ -150,8 +141,7 @@ t.test('a part that ends a record too early: nothing is answered from it, and a 
   const guarded = await openWithBatch(t);
   const { system } = guarded;
   await publishWith<PartStored>(guarded, 'part.stored', (part) => ({ ...part, to: part.to - 1 }));
-  const says =
-    /views\/realtime\/0\/\S+ holds \d+ records, but its range \[\d+, \d+\) has \d+: nothing is answered until/;
+  const says = /views\/realtime\/0\/\S+ holds \d+ records, but its range \[\d+, \d+\) has \d+: nothing is answered until/;
   await until(() =>
     system.rows().then(
       () => undefined,
@@ -168,43 +158,38 @@ t.test('a part that ends a record too early: nothing is answered from it, and a 
   await guarded.isMended(t, true);
 });
 
-t.test(
-  'raw lines that were changed: a recompute says what and where, and what is made of them is not taken over',
-  async (t) => {
-    const guarded = await openWithBatch(t);
-    const { system } = guarded;
-    const name = (await guarded.files('raw'))[0] as string;
-    const raw = path.join(system.data, name);
-    const content = await readFile(raw);
-    const [first = '', ...others] = content.toString('utf8').trimEnd().split('\n');
-    const write = (lines: readonly string[]): Promise<void> => writeFile(raw, `${lines.join('\n')}\n`);
-    for (const [what, lines] of [
-      ['removed', others],
-      ['doubled', [first, first, ...others]],
-    ] as const) {
-      await write(lines);
-      await t.rejects(
-        system.batch('rebuild'),
-        {
-          message: new RegExp(
-            `abandoned: range\\.failed 0: raw files do not hold the 1500 records .*: ${name}, offsets \\[`,
-          ),
-        },
-        `X1: a line is ${what}`,
-      );
-      await guarded.isRight(t, 'the old view goes on answering');
-    }
-    await write([first.replace(/"disk":(\d)/, (_, digit: string) => `"disk":${(Number(digit) + 1) % 10}`), ...others]);
-    const proof = await system.batch('rebuild');
-    t.match(proof, { differences: 1, examples: [/^"[^"]+" 2026-\S+: the old view/] }, 'M4: a digit is another');
-    t.equal(proof?.repaired, undefined, 'a second count finds it in the raw data too');
+t.test('raw lines that were changed: a recompute says what and where, and what is made of them is not taken over', async (t) => {
+  const guarded = await openWithBatch(t);
+  const { system } = guarded;
+  const name = (await guarded.files('raw'))[0] as string;
+  const raw = path.join(system.data, name);
+  const content = await readFile(raw);
+  const [first = '', ...others] = content.toString('utf8').trimEnd().split('\n');
+  const write = (lines: readonly string[]): Promise<void> => writeFile(raw, `${lines.join('\n')}\n`);
+  for (const [what, lines] of [
+    ['removed', others],
+    ['doubled', [first, first, ...others]],
+  ] as const) {
+    await write(lines);
+    await t.rejects(
+      system.batch('rebuild'),
+      {
+        message: new RegExp(`abandoned: range\\.failed 0: raw files do not hold the 1500 records .*: ${name}, offsets \\[`),
+      },
+      `X1: a line is ${what}`,
+    );
     await guarded.isRight(t, 'the old view goes on answering');
-    const { found } = await guarded.verify();
-    t.ok(found.some(({ check, where, what }) => check === 'bytes' && where.startsWith(name) && /sha256/.test(what)));
-    await writeFile(raw, content);
-    await guarded.isMended(t, false);
-  },
-);
+  }
+  await write([first.replace(/"disk":(\d)/, (_, digit: string) => `"disk":${(Number(digit) + 1) % 10}`), ...others]);
+  const proof = await system.batch('rebuild');
+  t.match(proof, { differences: 1, examples: [/^"[^"]+" 2026-\S+: the old view/] }, 'M4: a digit is another');
+  t.equal(proof?.repaired, undefined, 'a second count finds it in the raw data too');
+  await guarded.isRight(t, 'the old view goes on answering');
+  const { found } = await guarded.verify();
+  t.ok(found.some(({ check, where, what }) => check === 'bytes' && where.startsWith(name) && /sha256/.test(what)));
+  await writeFile(raw, content);
+  await guarded.isMended(t, false);
+});
 
 t.test('a commit that ends a record too early: verify finds it, and no record counts twice or never', async (t) => {
   const guarded = await openWithBatch(t);
@@ -212,10 +197,7 @@ t.test('a commit that ends a record too early: verify finds it, and no record co
   const { found } = await guarded.verify();
   for (const what of [/the sum of its records is \d+, must be \d+/, /its first offset is \d+, must be \d+/]) {
     t.ok(
-      found.some(
-        (one) =>
-          one.check === 'commits' && /^commit \[\d+, \d+\) of partition 0$/.test(one.where) && what.test(one.what),
-      ),
+      found.some((one) => one.check === 'commits' && /^commit \[\d+, \d+\) of partition 0$/.test(one.where) && what.test(one.what)),
       `${what}`,
       { found },
     );
@@ -225,57 +207,45 @@ t.test('a commit that ends a record too early: verify finds it, and no record co
   await guarded.isRight(t, 'the answer');
 });
 
-t.test(
-  'F4: a chain that is another in a commit, a part or a snapshot: verify finds it, and its owner does not begin',
-  async (t) => {
-    for (const [subject, where] of [
-      ['raw.stored', /^commit \[\d+, \d+\) of partition 0$/],
-      ['part.stored', /^part\.stored\.0 \[\d+, \d+\)$/],
-      ['table.stored', /^table\.stored\.0 at \d+$/],
-    ] as const) {
-      await t.test(subject, async (t) => {
-        const guarded = await openWithBatch(t, { snapshotEvery: '300ms' });
-        const { system } = guarded;
-        type Chained = Pick<RawStored, 'segments'>;
-        const isAltered = async (): Promise<true | undefined> => {
-          const last = await system.bus.last('STORED', `${subject}.0`);
-          const body = last && (JSON.parse(Buffer.from(last.body).toString('utf8')) as Chained);
-          return body?.segments.chain.startsWith('another') || undefined;
-        };
-        const unplant = plantMessage<Chained>(
-          system,
-          new RegExp(`^${subject.replace('.', '\\.')}\\.0$`),
-          ({ segments, ...body }) => ({
-            ...body,
-            segments: { ...segments, chain: `another${segments.chain.slice(7)}` },
-          }),
-        );
-        await guarded.publish(60);
-        await until(isAltered);
-        unplant();
-        const { found } = await guarded.verify();
-        t.ok(
-          found.some(
-            (one) =>
-              one.check === 'chains' &&
-              where.test(one.where) &&
-              /ends at segment \d+ with chain another/.test(one.what),
-          ),
-          'verify',
-          { found },
-        );
-        await system.stop();
-        system.start();
-        const end = await endOf(system);
-        t.match(end, {
-          code: 'E_HISTORY',
-          message: new RegExp(`^the last ${subject}\\.0 was made from a log that .*tidemark recover`),
-        });
-        t.equal(exitCodeOf(end), 5);
+t.test('F4: a chain that is another in a commit, a part or a snapshot: verify finds it, and its owner does not begin', async (t) => {
+  for (const [subject, where] of [
+    ['raw.stored', /^commit \[\d+, \d+\) of partition 0$/],
+    ['part.stored', /^part\.stored\.0 \[\d+, \d+\)$/],
+    ['table.stored', /^table\.stored\.0 at \d+$/],
+  ] as const) {
+    await t.test(subject, async (t) => {
+      const guarded = await openWithBatch(t, { snapshotEvery: '300ms' });
+      const { system } = guarded;
+      type Chained = Pick<RawStored, 'segments'>;
+      const isAltered = async (): Promise<true | undefined> => {
+        const last = await system.bus.last('STORED', `${subject}.0`);
+        const body = last && (JSON.parse(Buffer.from(last.body).toString('utf8')) as Chained);
+        return body?.segments.chain.startsWith('another') || undefined;
+      };
+      const unplant = plantMessage<Chained>(system, new RegExp(`^${subject.replace('.', '\\.')}\\.0$`), ({ segments, ...body }) => ({
+        ...body,
+        segments: { ...segments, chain: `another${segments.chain.slice(7)}` },
+      }));
+      await guarded.publish(60);
+      await until(isAltered);
+      unplant();
+      const { found } = await guarded.verify();
+      t.ok(
+        found.some((one) => one.check === 'chains' && where.test(one.where) && /ends at segment \d+ with chain another/.test(one.what)),
+        'verify',
+        { found },
+      );
+      await system.stop();
+      system.start();
+      const end = await endOf(system);
+      t.match(end, {
+        code: 'E_HISTORY',
+        message: new RegExp(`^the last ${subject}\\.0 was made from a log that .*tidemark recover`),
       });
-    }
-  },
-);
+      t.equal(exitCodeOf(end), 5);
+    });
+  }
+});
 
 t.test('F4: an output that ends a record too early: what follows does not go on from it', async (t) => {
   const guarded = await openWithBatch(t);

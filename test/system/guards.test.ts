@@ -66,40 +66,37 @@ t.test('M4: a wrong row in a part, length and hash made to fit, is found by the 
   }
 });
 
-t.test(
-  'a batch file that was changed: nothing is answered from it, no batch builds on it, a rebuild mends it',
-  async (t) => {
-    const guarded = await openGuarded(t);
-    const { system } = guarded;
-    await guarded.publish(1_500);
-    t.match(await system.batch(), { batch: '000001', differences: 0 });
-    for (const [what, spoil, says] of [
-      ['changed', (file: string) => changeFile(file, changeByte), /sha256/],
-      ['gone', (file: string) => rm(file), /no such file/],
-    ] as const) {
-      await t.test(what, async (t) => {
-        const batch = await guarded.answersFrom();
-        const file = (await guarded.files('views/batch/db')).find((name) => name.includes(`.${batch}.`)) as string;
-        await guarded.publish(100);
-        await system.stop();
-        await spoil(path.join(system.data, file));
-        system.start();
-        await t.rejects(system.rows(), { message: says }, 'refused, with what');
-        await t.rejects(system.rows(), { message: new RegExp(file) }, 'and where');
-        await t.rejects(system.batch(), {
-          code: 'E_PROMISE',
-          message: new RegExp(`abandoned: services\\.failed 0: .*${file}`),
-        });
-        t.match(await system.batch('rebuild'), { differences: 0, repaired: true });
-        await guarded.answersFrom();
-        await guarded.isRight(t, 'mended');
-        await guarded.publish(60);
-        t.match(await system.batch(), { differences: 0 }, 'batches go on');
-        await guarded.isRight(t, 'after the next batch');
+t.test('a batch file that was changed: nothing is answered from it, no batch builds on it, a rebuild mends it', async (t) => {
+  const guarded = await openGuarded(t);
+  const { system } = guarded;
+  await guarded.publish(1_500);
+  t.match(await system.batch(), { batch: '000001', differences: 0 });
+  for (const [what, spoil, says] of [
+    ['changed', (file: string) => changeFile(file, changeByte), /sha256/],
+    ['gone', (file: string) => rm(file), /no such file/],
+  ] as const) {
+    await t.test(what, async (t) => {
+      const batch = await guarded.answersFrom();
+      const file = (await guarded.files('views/batch/db')).find((name) => name.includes(`.${batch}.`)) as string;
+      await guarded.publish(100);
+      await system.stop();
+      await spoil(path.join(system.data, file));
+      system.start();
+      await t.rejects(system.rows(), { message: says }, 'refused, with what');
+      await t.rejects(system.rows(), { message: new RegExp(file) }, 'and where');
+      await t.rejects(system.batch(), {
+        code: 'E_PROMISE',
+        message: new RegExp(`abandoned: services\\.failed 0: .*${file}`),
       });
-    }
-  },
-);
+      t.match(await system.batch('rebuild'), { differences: 0, repaired: true });
+      await guarded.answersFrom();
+      await guarded.isRight(t, 'mended');
+      await guarded.publish(60);
+      t.match(await system.batch(), { differences: 0 }, 'batches go on');
+      await guarded.isRight(t, 'after the next batch');
+    });
+  }
+});
 
 t.test("M4, S6: a wrong row in a batch file or a mapper's file, length and hash made to fit", async (t) => {
   const guarded = await openGuarded(t);

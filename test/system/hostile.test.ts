@@ -133,10 +133,7 @@ const countEverything = async (t: Test, seed: number, readings: number): Promise
   t.match(again, { taken: 0, refused: {}, sealed: accepted + refused + copies }, 'imported again, nothing is new');
   same(t, await checkAnswer(bus, expected, 'imported again'));
   t.ok(
-    expected.accepted > readings * 0.8 &&
-      expected.refused > readings * 0.02 &&
-      expected.copies > 0 &&
-      expected.missing > 0,
+    expected.accepted > readings * 0.8 && expected.refused > readings * 0.02 && expected.copies > 0 && expected.missing > 0,
     `${expected.accepted} accepted in ${expected.rowCount} rows, ${expected.refused} refused, ${expected.copies} copies, ${expected.missing} missing`,
   );
 };
@@ -152,10 +149,6 @@ const finishParts = async ({ bus }: System, expected: Expected): Promise<void> =
   await whenCounted(bus, expected, patienceMs);
 };
 
-t.test('100,000 hostile readings of a fixed seed: 0 rows differ', { timeout: 240_000 }, (t) =>
-  countEverything(t, 20_261_123, 100_000),
-);
+t.test('100,000 hostile readings of a fixed seed: 0 rows differ', { timeout: 240_000 }, (t) => countEverything(t, 20_261_123, 100_000));
 
-t.test('5,000 hostile readings of a new seed: 0 rows differ', { timeout: 120_000 }, (t) =>
-  countEverything(t, Date.now() % 2 ** 31, 5_000),
-);
+t.test('5,000 hostile readings of a new seed: 0 rows differ', { timeout: 120_000 }, (t) => countEverything(t, Date.now() % 2 ** 31, 5_000));

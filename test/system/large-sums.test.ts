@@ -44,47 +44,44 @@ const same = async (t: Test, system: System, count: number, what: string): Promi
   );
 };
 
-t.test(
-  'sums past 2^52 and 2^53 millionths in one minute are exact: answer, parts, batch view, merged and made anew',
-  async (t) => {
-    const system = await startSystem(t, { leaseTtl: '5s' });
-    const { bus, data } = system;
-    const sql = await openDuckdb({ memoryMiB: 256, threads: 1, tempFolder: join(data, 'tmp'), allowedFolders: [data] });
-    t.teardown(() => sql.close());
-    const files = async (batch: string | null, withParts: boolean, records: number): Promise<string[]> => {
-      const rows = new FileRows(sql);
-      const latest = batch === null ? undefined : await readLatest(data, batch);
-      const paths = (latest?.files ?? []).map(({ path, service }) => [join(data, path), service] as const);
-      await rows.add(
-        paths.map(([path]) => path),
-        new Map(paths),
-      );
-      if (withParts) {
-        const parts = await until(async () => {
-          const found = await partFiles(bus, data, latest?.cut ?? [0, 0, 0, 0]);
-          return found.position.reduce((sum, to) => sum + to, 0) >= records ? found : undefined;
-        });
-        await rows.add(parts.files);
-      }
-      return [...rows.rows()].map((row) => row.join(' '));
-    };
-    await until(async () => ((await system.rows()).rows.length === 0 ? true : undefined));
-    const half = 455_000; // more than 2^52, and the double of it more than 2^53
-    t.ok(half * 1e10 > 2 ** 52 && half * 2e10 > 2 ** 53);
-    await publish(system, half);
-    await same(t, system, half, 'before a batch');
-    t.same(await files(null, true, half), [rowOf(half)], 'parts');
-    t.match(await system.batch(), { differences: 0, records: half, rows: 1 });
-    await same(t, system, half, 'after a batch');
-    t.same(await files('000001', false, half), [rowOf(half)], 'batch view');
-    await publish(system, half);
-    await same(t, system, half * 2, 'batch and real time together');
-    t.same(await files('000001', true, half * 2), [rowOf(half * 2)], 'batch view and parts');
-    t.match(await system.batch(), { differences: 0, records: half * 2, rows: 1 });
-    await same(t, system, half * 2, 'after the second batch');
-    t.same(await files('000002', false, half * 2), [rowOf(half * 2)], 'batch view, merged');
-    t.match(await system.batch('rebuild'), { differences: 0, records: half * 2, rows: 1 });
-    await same(t, system, half * 2, 'after a rebuild');
-    t.same(await files('000003', false, half * 2), [rowOf(half * 2)], 'made anew');
-  },
-);
+t.test('sums past 2^52 and 2^53 millionths in one minute are exact: answer, parts, batch view, merged and made anew', async (t) => {
+  const system = await startSystem(t, { leaseTtl: '5s' });
+  const { bus, data } = system;
+  const sql = await openDuckdb({ memoryMiB: 256, threads: 1, tempFolder: join(data, 'tmp'), allowedFolders: [data] });
+  t.teardown(() => sql.close());
+  const files = async (batch: string | null, withParts: boolean, records: number): Promise<string[]> => {
+    const rows = new FileRows(sql);
+    const latest = batch === null ? undefined : await readLatest(data, batch);
+    const paths = (latest?.files ?? []).map(({ path, service }) => [join(data, path), service] as const);
+    await rows.add(
+      paths.map(([path]) => path),
+      new Map(paths),
+    );
+    if (withParts) {
+      const parts = await until(async () => {
+        const found = await partFiles(bus, data, latest?.cut ?? [0, 0, 0, 0]);
+        return found.position.reduce((sum, to) => sum + to, 0) >= records ? found : undefined;
+      });
+      await rows.add(parts.files);
+    }
+    return [...rows.rows()].map((row) => row.join(' '));
+  };
+  await until(async () => ((await system.rows()).rows.length === 0 ? true : undefined));
+  const half = 455_000; // more than 2^52, and the double of it more than 2^53
+  t.ok(half * 1e10 > 2 ** 52 && half * 2e10 > 2 ** 53);
+  await publish(system, half);
+  await same(t, system, half, 'before a batch');
+  t.same(await files(null, true, half), [rowOf(half)], 'parts');
+  t.match(await system.batch(), { differences: 0, records: half, rows: 1 });
+  await same(t, system, half, 'after a batch');
+  t.same(await files('000001', false, half), [rowOf(half)], 'batch view');
+  await publish(system, half);
+  await same(t, system, half * 2, 'batch and real time together');
+  t.same(await files('000001', true, half * 2), [rowOf(half * 2)], 'batch view and parts');
+  t.match(await system.batch(), { differences: 0, records: half * 2, rows: 1 });
+  await same(t, system, half * 2, 'after the second batch');
+  t.same(await files('000002', false, half * 2), [rowOf(half * 2)], 'batch view, merged');
+  t.match(await system.batch('rebuild'), { differences: 0, records: half * 2, rows: 1 });
+  await same(t, system, half * 2, 'after a rebuild');
+  t.same(await files('000003', false, half * 2), [rowOf(half * 2)], 'made anew');
+});

@@ -47,9 +47,7 @@ export const plantMessage = <T>({ bus }: System, fits: RegExp, alter: (body: T) 
   const prototype = Object.getPrototypeOf(bus) as Bus;
   const { publish } = prototype;
   prototype.publish = function (this: Bus, subject, body, options) {
-    const other = fits.test(subject)
-      ? JSON.stringify(alter(JSON.parse(Buffer.from(body).toString('utf8')) as T))
-      : body;
+    const other = fits.test(subject) ? JSON.stringify(alter(JSON.parse(Buffer.from(body).toString('utf8')) as T)) : body;
     return publish.call(this, subject, other, options);
   };
   return () => {
@@ -83,13 +81,8 @@ export const openAlterRow = async (t: Test, { data }: System): Promise<AlterRow>
   });
   const alterIn = async (sql: Sql, localFile: string, alter: string): Promise<void> => {
     const files = { files: [localFile] };
-    const metadata = Object.fromEntries(
-      (await sql.rows(parquetMetadata, files)).map(({ key, value }) => [String(key), String(value)]),
-    );
-    await sql.run(
-      'CREATE OR REPLACE TEMP TABLE altered AS FROM read_parquet($files, hive_partitioning = false)',
-      files,
-    );
+    const metadata = Object.fromEntries((await sql.rows(parquetMetadata, files)).map(({ key, value }) => [String(key), String(value)]));
+    await sql.run('CREATE OR REPLACE TEMP TABLE altered AS FROM read_parquet($files, hive_partitioning = false)', files);
     await sql.run(`UPDATE altered SET ${alter} WHERE rowid = 0`);
     const other = path.join(storage.workFolder, 'altered.parquet');
     await sql.run(...copyToParquet('SELECT * FROM altered ORDER BY rowid', viewFormat, other, metadata));

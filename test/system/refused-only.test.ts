@@ -5,7 +5,13 @@ import { readPlaceStored } from '../../protocol/messages/readers.js';
 import { startSystem } from './system.js';
 
 t.test('W3: where only refused readings come, SEGMENTS is purged all the same, and a restart forgets none of them', async (t) => {
-  const system = await startSystem(t, { partitions: '1', partEvery: '200ms', purgeEvery: '200ms', segmentsKeep: '500ms', snapshotEvery: '300ms' });
+  const system = await startSystem(t, {
+    partitions: '1',
+    partEvery: '200ms',
+    purgeEvery: '200ms',
+    segmentsKeep: '500ms',
+    snapshotEvery: '300ms',
+  });
   const nc = await connect({ servers: system.nats.url });
   t.teardown(() => nc.close());
   await system.rows(); // everybody is there
@@ -22,7 +28,9 @@ t.test('W3: where only refused readings come, SEGMENTS is purged all the same, a
   const until = async (isSo: () => Promise<boolean>): Promise<void> => {
     while (!(await isSo())) {
       await refuse();
-      await new Promise((resolve) => { setTimeout(resolve, 100); });
+      await new Promise((resolve) => {
+        setTimeout(resolve, 100);
+      });
     }
   };
   await until(async () => (await placeAt()) >= 3);

@@ -47,9 +47,7 @@ const makeSmaller = async ({ nats }: System): Promise<void> => {
 
 /** A host of the service whose source lands in this partition. */
 const hostIn = (partition: number): string =>
-  Array.from({ length: 100 }, (_, i) => `h${i}`).find(
-    (host) => partitionOf(`metrics.web.${host}`, 2) === partition,
-  ) as string;
+  Array.from({ length: 100 }, (_, i) => `h${i}`).find((host) => partitionOf(`metrics.web.${host}`, 2) === partition) as string;
 
 const hours = 3;
 const readingOf = (i: number, host: string): Reading => ({
@@ -135,11 +133,7 @@ const watch = async (bus: Bus, data: string) => {
   return { most, least };
 };
 
-const isBounded = (
-  t: Test,
-  first: Awaited<ReturnType<typeof watch>>,
-  second: Awaited<ReturnType<typeof watch>>,
-): void => {
+const isBounded = (t: Test, first: Awaited<ReturnType<typeof watch>>, second: Awaited<ReturnType<typeof watch>>): void => {
   for (const [name, most] of Object.entries(second.most)) {
     const [before, least] = [first.most[name] ?? 0, second.least[name] ?? 0];
     t.comment(`${name}: at most ${before}, then from ${least} to ${most}`);
@@ -172,9 +166,7 @@ t.test('every stream and folder stays bounded under load, and nothing that someb
   system.start(['buffer', 'uploader', 'windower', 'scheduler', 'mapper', 'reducer', 'merger']);
   const again = await openBus({ ...system.settings, nats: system.nats.url }, 'test again');
   t.teardown(() => again.close());
-  const { rows } = await answered(() =>
-    queryExact(again, { from: 0, to: Date.UTC(2100, 0), after: terms.position, waitMs: 30_000 }),
-  );
+  const { rows } = await answered(() => queryExact(again, { from: 0, to: Date.UTC(2100, 0), after: terms.position, waitMs: 30_000 }));
   t.same(compareRows(rows, bruteForce(load.readings)), [], 'after a restart of everything 0 rows differ');
   const storage = await openLocalStorage(data);
   const sql = await openDuckdb({ memoryMiB: 128, threads: 1, tempFolder: storage.workFolder, allowedFolders: [data] });

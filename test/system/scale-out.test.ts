@@ -4,8 +4,8 @@ import { once } from 'node:events';
 import path from 'node:path';
 import t, { type Test } from 'tap';
 import { openBus } from '../../infra/bus/nats.js';
-import { readStatus } from '../../scripts/status/status.js';
 import { Recovery } from '../../scripts/chaos/recovery.js';
+import { readStatus } from '../../scripts/status/status.js';
 import { freePorts, temporaryFolder } from '../servers.js';
 import { until } from '../until.js';
 import { startUnderLoad, type UnderLoad } from './under-load.js';
@@ -27,7 +27,11 @@ t.test('partitions are shared evenly; a killed process is replaced within 3 s, a
   const second = await system.start('second', partitioned);
   for (const actor of partitioned) {
     const shared = await system.untilShared(actor, 2);
-    t.same(shared.map(({ partitions }) => partitions.length), [2, 2], `${actor}: two partitions each`);
+    t.same(
+      shared.map(({ partitions }) => partitions.length),
+      [2, 2],
+      `${actor}: two partitions each`,
+    );
     t.same(shared.flatMap(({ partitions }) => partitions).sort(), [0, 1, 2, 3], `${actor}: each partition once`);
     t.same(new Set(shared.map(({ pid }) => pid)), new Set([first.pid, second.pid]));
   }

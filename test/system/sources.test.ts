@@ -18,8 +18,7 @@ t.setTimeout(240_000);
 
 const now = Date.now();
 /** Waits until it is so. */
-const when = (isSo: () => boolean | Promise<boolean>): Promise<true> =>
-  until(async () => ((await isSo()) ? true : undefined));
+const when = (isSo: () => boolean | Promise<boolean>): Promise<true> => until(async () => ((await isSo()) ? true : undefined));
 const patienceMs = 30_000;
 
 /** One reading of a source, told apart by its values. */
@@ -115,111 +114,93 @@ t.test('readings sent two or three times, in disorder, from two connections, cou
   await same(t, heard, 'after a batch');
 });
 
-t.test(
-  'B6: what is missing is exact: a hole that fills later, one that never does, and what was given up',
-  async (t) => {
-    const heard = await start(t);
-    const { expected, system } = heard;
-    const one = 'metrics.holes.h1';
-    await heard.send([message(one, 'a', 1, 10), message(one, 'a', 21, 10), message(one, 'a', 41, 10)]);
-    t.equal(expected.missing, 20);
-    await same(t, heard, 'two holes');
-    await heard.send([message(one, 'a', 14, 3)]);
-    t.equal(expected.missing, 17);
-    await same(t, heard, 'a part of a hole is filled');
-    await heard.send([message(one, 'a', 11, 10)]);
-    t.equal(expected.missing, 10);
-    await same(t, heard, 'a hole is filled, with a copy of its part');
-    await system.stop();
-    system.start();
-    await whenCounted(system.bus, expected, patienceMs);
-    await same(t, heard, 'after a restart');
-    await heard.send([{ ...message(one, 'a', 51, 1), oldest: 41 }]);
-    t.equal(expected.missing, 0);
-    await same(t, heard, 'the rest is given up');
-    await heard.send([message(one, 'a', 31, 10), message(one, 'a', 52, 1)]);
-    t.equal(expected.accepted, 30 + 10 + 2, 'what comes after it was given up is dropped');
-    await same(t, heard, 'late for what was given up');
-    await heard.send([{ ...message('metrics.holes.h2', 'b', 100, 1), oldest: 90 }]);
-    t.equal(expected.missing, 10, 'a source that begins with less than it ever had');
-    await same(t, heard, 'of a source that nobody knew');
-  },
-);
+t.test('B6: what is missing is exact: a hole that fills later, one that never does, and what was given up', async (t) => {
+  const heard = await start(t);
+  const { expected, system } = heard;
+  const one = 'metrics.holes.h1';
+  await heard.send([message(one, 'a', 1, 10), message(one, 'a', 21, 10), message(one, 'a', 41, 10)]);
+  t.equal(expected.missing, 20);
+  await same(t, heard, 'two holes');
+  await heard.send([message(one, 'a', 14, 3)]);
+  t.equal(expected.missing, 17);
+  await same(t, heard, 'a part of a hole is filled');
+  await heard.send([message(one, 'a', 11, 10)]);
+  t.equal(expected.missing, 10);
+  await same(t, heard, 'a hole is filled, with a copy of its part');
+  await system.stop();
+  system.start();
+  await whenCounted(system.bus, expected, patienceMs);
+  await same(t, heard, 'after a restart');
+  await heard.send([{ ...message(one, 'a', 51, 1), oldest: 41 }]);
+  t.equal(expected.missing, 0);
+  await same(t, heard, 'the rest is given up');
+  await heard.send([message(one, 'a', 31, 10), message(one, 'a', 52, 1)]);
+  t.equal(expected.accepted, 30 + 10 + 2, 'what comes after it was given up is dropped');
+  await same(t, heard, 'late for what was given up');
+  await heard.send([{ ...message('metrics.holes.h2', 'b', 100, 1), oldest: 90 }]);
+  t.equal(expected.missing, 10, 'a source that begins with less than it ever had');
+  await same(t, heard, 'of a source that nobody knew');
+});
 
 t.test('one agent id on two subjects is two sources', async (t) => {
   const heard = await start(t);
   const subjects = ['metrics.two.h1', 'metrics.two.h2', 'metrics.two', 'metrics.other.h1'];
   const messages = subjects
     .slice(0, 2)
-    .flatMap((subject) => [
-      message(subject, 'same', 1, 5),
-      message(subject, 'same', 6, 5),
-      message(subject, 'same', 1, 5),
-    ]);
+    .flatMap((subject) => [message(subject, 'same', 1, 5), message(subject, 'same', 6, 5), message(subject, 'same', 1, 5)]);
   await heard.send([...messages, message('metrics.two', 'same', 1, 7)]);
   t.equal(heard.expected.accepted, 27);
   await same(t, heard, 'two subjects and a gateway');
 });
 
-t.test(
-  'B7: a source that starts again at 1 under the same id is warned, the log and status say so; a copy is no such thing',
-  async (t) => {
-    const heard = await start(t);
-    const { system, expected, acknowledged } = heard;
-    const subject = 'metrics.again.h1';
-    const startedAgain = async (): Promise<number> => {
-      const actors = await (await system.bus.bucket('ACTORS', { ttlMs: 60_000 })).all();
-      return [...actors.values()]
-        .map(({ value }) => readActorStatus(value))
-        .filter(({ actor }) => actor === 'buffer')
-        .reduce((sum, { counts }) => sum + (counts.startedAgain ?? 0), 0);
-    };
-    await heard.send([
-      message(subject, 'a', 1, 10),
-      message(subject, 'a', 1, 10),
-      message(subject, 'a', 1, 1),
-      message(subject, 'a', 5, 10),
-    ]);
-    await same(t, heard, 'copies');
-    t.equal(acknowledged.get(`${subject} a`)?.warning, undefined, 'a copy is not warned of');
-    const again = message(subject, 'a', 1, 3, 7);
-    await heard.send([again]);
-    await when(() => acknowledged.get(`${subject} a`)?.warning !== undefined);
-    t.match(
-      acknowledged.get(`${subject} a`)?.warning,
-      /n = 1 came again as another reading: readings up to n = 14 .* do not count/,
-    );
-    await when(async () => (await startedAgain()) > 0);
-    t.equal(expected.accepted, 14, 'its readings do not count');
-    await same(t, heard, 'started again');
-    await system.stop(); // stores the table: what n = 1 was outlives the buffer, if it is in a snapshot
-    system.start();
-    await whenCounted(system.bus, expected, patienceMs);
+t.test('B7: a source that starts again at 1 under the same id is warned, the log and status say so; a copy is no such thing', async (t) => {
+  const heard = await start(t);
+  const { system, expected, acknowledged } = heard;
+  const subject = 'metrics.again.h1';
+  const startedAgain = async (): Promise<number> => {
+    const actors = await (await system.bus.bucket('ACTORS', { ttlMs: 60_000 })).all();
+    return [...actors.values()]
+      .map(({ value }) => readActorStatus(value))
+      .filter(({ actor }) => actor === 'buffer')
+      .reduce((sum, { counts }) => sum + (counts.startedAgain ?? 0), 0);
+  };
+  await heard.send([message(subject, 'a', 1, 10), message(subject, 'a', 1, 10), message(subject, 'a', 1, 1), message(subject, 'a', 5, 10)]);
+  await same(t, heard, 'copies');
+  t.equal(acknowledged.get(`${subject} a`)?.warning, undefined, 'a copy is not warned of');
+  const again = message(subject, 'a', 1, 3, 7);
+  await heard.send([again]);
+  await when(() => acknowledged.get(`${subject} a`)?.warning !== undefined);
+  t.match(acknowledged.get(`${subject} a`)?.warning, /n = 1 came again as another reading: readings up to n = 14 .* do not count/);
+  await when(async () => (await startedAgain()) > 0);
+  t.equal(expected.accepted, 14, 'its readings do not count');
+  await same(t, heard, 'started again');
+  await system.stop(); // stores the table: what n = 1 was outlives the buffer, if it is in a snapshot
+  system.start();
+  await whenCounted(system.bus, expected, patienceMs);
 
-    const connection = await connectSource({ nats: system.nats.url }, 'test source');
-    t.teardown(() => connection.close());
-    const warnings: string[] = [];
-    const source = (): ReturnType<typeof openSource> =>
-      openSource({
-        connection,
-        subject: 'metrics.again.h2',
-        agent: 'kept too long',
-        onWarning: (text) => warnings.push(text),
-      });
-    for (const run of [1, 2]) {
-      const one = source();
-      const line = message('metrics.again.h2', '', run, 1, run);
-      if (run === 1) expected.add({ ...line, header: { agent: 'kept too long', n: 1 } }, now);
-      one.add(line.body.toString());
-      await one.drained();
-      one.close();
-    }
-    await when(() => warnings.length > 0);
-    t.match(warnings, [/^metrics\.again\.h2, agent "kept too long": n = 1 came again/]);
-    await whenCounted(system.bus, expected, patienceMs);
-    await same(t, heard, 'and the library says so');
-  },
-);
+  const connection = await connectSource({ nats: system.nats.url }, 'test source');
+  t.teardown(() => connection.close());
+  const warnings: string[] = [];
+  const source = (): ReturnType<typeof openSource> =>
+    openSource({
+      connection,
+      subject: 'metrics.again.h2',
+      agent: 'kept too long',
+      onWarning: (text) => warnings.push(text),
+    });
+  for (const run of [1, 2]) {
+    const one = source();
+    const line = message('metrics.again.h2', '', run, 1, run);
+    if (run === 1) expected.add({ ...line, header: { agent: 'kept too long', n: 1 } }, now);
+    one.add(line.body.toString());
+    await one.drained();
+    one.close();
+  }
+  await when(() => warnings.length > 0);
+  t.match(warnings, [/^metrics\.again\.h2, agent "kept too long": n = 1 came again/]);
+  await whenCounted(system.bus, expected, patienceMs);
+  await same(t, heard, 'and the library says so');
+});
 
 t.test('10,000 sources at once: each is acknowledged, each reading counts once', async (t) => {
   const heard = await start(t);
@@ -227,8 +208,7 @@ t.test('10,000 sources at once: each is acknowledged, each reading counts once',
     subject: `metrics.s${i % 50}.h${i % 200}`,
     agent: `agent ${i}`,
   }));
-  const of = (n: number, lines: number): Message[] =>
-    sources.map(({ subject, agent }) => message(subject, agent, n, lines));
+  const of = (n: number, lines: number): Message[] => sources.map(({ subject, agent }) => message(subject, agent, n, lines));
   await heard.send([...of(1, 2), ...of(3, 1), ...of(1, 2).slice(0, 2_000)]);
   t.equal(heard.expected.accepted, 30_000);
   await same(t, heard, 'all of them');
@@ -236,27 +216,22 @@ t.test('10,000 sources at once: each is acknowledged, each reading counts once',
   await same(t, heard, 'once more');
 });
 
-t.test(
-  'B2: acknowledgements that got lost come again for a copy, also from a buffer that never saw the original',
-  async (t) => {
-    const heard = await start(t);
-    const { system, expected, acknowledged } = heard;
-    const messages = Array.from({ length: 200 }, (_, i) =>
-      message(`metrics.lost.h${i % 10}`, 'a', 1 + Math.floor(i / 10) * 5, 5),
-    );
-    await heard.send(messages);
-    await same(t, heard, 'sent');
-    acknowledged.clear(); // lost
-    await heard.send(messages);
-    await same(t, heard, 'sent again');
-    await system.stop();
-    acknowledged.clear();
-    await publishMessages(system.bus, messages); // nobody is there
-    system.start();
-    for (const one of messages) expected.add(one, now);
-    await whenCounted(system.bus, expected, patienceMs);
-    await same(t, heard, 'sent to the next one');
-    t.equal(expected.accepted, 1_000);
-    t.match(await system.batch(), { differences: 0, records: 1_000 });
-  },
-);
+t.test('B2: acknowledgements that got lost come again for a copy, also from a buffer that never saw the original', async (t) => {
+  const heard = await start(t);
+  const { system, expected, acknowledged } = heard;
+  const messages = Array.from({ length: 200 }, (_, i) => message(`metrics.lost.h${i % 10}`, 'a', 1 + Math.floor(i / 10) * 5, 5));
+  await heard.send(messages);
+  await same(t, heard, 'sent');
+  acknowledged.clear(); // lost
+  await heard.send(messages);
+  await same(t, heard, 'sent again');
+  await system.stop();
+  acknowledged.clear();
+  await publishMessages(system.bus, messages); // nobody is there
+  system.start();
+  for (const one of messages) expected.add(one, now);
+  await whenCounted(system.bus, expected, patienceMs);
+  await same(t, heard, 'sent to the next one');
+  t.equal(expected.accepted, 1_000);
+  t.match(await system.batch(), { differences: 0, records: 1_000 });
+});

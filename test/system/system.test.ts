@@ -29,8 +29,5 @@ t.test('every acknowledged reading is in the answer exactly once, before and aft
   t.match(await system.batch(), { batch: '000002', differences: 0, records: 3_000 });
   t.equal(await system.batch(), null, 'nothing is new');
   t.same(compareRows((await system.rows(further)).rows, bruteForce(readings)), []);
-  t.ok(
-    compareRows((await system.rows(further)).rows, bruteForce(readings.slice(1))).length > 0,
-    'one reading fewer is noticed',
-  );
+  t.ok(compareRows((await system.rows(further)).rows, bruteForce(readings.slice(1))).length > 0, 'one reading fewer is noticed');
 });

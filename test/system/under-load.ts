@@ -35,7 +35,10 @@ export interface UnderLoad {
 
 const farAway = 4_102_444_800_000;
 
-export const startUnderLoad = async (t: Test, { seed, messagesPerSecond = 200 }: { seed: number; messagesPerSecond?: number }): Promise<UnderLoad> => {
+export const startUnderLoad = async (
+  t: Test,
+  { seed, messagesPerSecond = 200 }: { seed: number; messagesPerSecond?: number },
+): Promise<UnderLoad> => {
   const nats = await startNats(t);
   const { url, data, httpPort } = nats;
   const logFile = path.join(data, 'actors.log');

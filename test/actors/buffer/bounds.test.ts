@@ -60,38 +60,32 @@ t.test('a segment that is full fits into a message, whatever its names, sources,
   t.end();
 });
 
-t.test(
-  'B4: missing by service stays below a size, its sum is right, and a replay and a snapshot give the same',
-  (t) => {
-    const table = emptyTable();
-    const again = emptyTable();
-    const sum = (): number => [...table.missing.values()].reduce((all, count) => all + count, 0);
-    const names = Array.from({ length: 3_000 }, (_, i) => (i % 5 === 0 ? worstName(i) : `service ${i}`));
-    const seal = (changes: readonly (readonly [name: string, from: number, to: number])[]): void => {
-      for (const [name, from, to] of changes)
-        take(table, entryOf(table, `metrics.${encodeName(name)}.h`, 'a', at), from, to);
-      const missing = takeMissingChanges(table);
-      t.ok(Buffer.byteLength(JSON.stringify(missing)) <= missingBytesMax + 40);
-      // The head names sources in another order than their holes came.
-      for (const [name, from, to] of [...changes].reverse())
-        takeAgain(entryOf(again, `metrics.${encodeName(name)}.h`, 'a', at), from, to);
-      for (const [name, count] of Object.entries(missing)) setMissing(again, name, count);
-    };
-    for (let from = 0; from < names.length; from += 500)
-      seal(names.slice(from, from + 500).map((name) => [name, 3, 4]));
-    t.equal(sum(), 6_000);
-    t.ok((table.missing.get('') ?? 0) > 0, 'not all have room');
-    seal(names.map((name) => [name, 1, 2]));
-    t.equal(sum(), 3_000);
-    t.same(again.missing, table.missing, 'replayed');
-    const loaded = fromSnapshot(toSnapshot(again, 0));
-    for (const one of [table, again, loaded]) {
-      for (const name of names) take(one, entryOf(one, `metrics.${encodeName(name)}.h`, 'a', at), 2, 3);
-      t.ok(
-        [...one.missing.values()].every((count) => count === 0),
-        'every hole is filled where it was counted',
-      );
-    }
-    t.end();
-  },
-);
+t.test('B4: missing by service stays below a size, its sum is right, and a replay and a snapshot give the same', (t) => {
+  const table = emptyTable();
+  const again = emptyTable();
+  const sum = (): number => [...table.missing.values()].reduce((all, count) => all + count, 0);
+  const names = Array.from({ length: 3_000 }, (_, i) => (i % 5 === 0 ? worstName(i) : `service ${i}`));
+  const seal = (changes: readonly (readonly [name: string, from: number, to: number])[]): void => {
+    for (const [name, from, to] of changes) take(table, entryOf(table, `metrics.${encodeName(name)}.h`, 'a', at), from, to);
+    const missing = takeMissingChanges(table);
+    t.ok(Buffer.byteLength(JSON.stringify(missing)) <= missingBytesMax + 40);
+    // The head names sources in another order than their holes came.
+    for (const [name, from, to] of [...changes].reverse()) takeAgain(entryOf(again, `metrics.${encodeName(name)}.h`, 'a', at), from, to);
+    for (const [name, count] of Object.entries(missing)) setMissing(again, name, count);
+  };
+  for (let from = 0; from < names.length; from += 500) seal(names.slice(from, from + 500).map((name) => [name, 3, 4]));
+  t.equal(sum(), 6_000);
+  t.ok((table.missing.get('') ?? 0) > 0, 'not all have room');
+  seal(names.map((name) => [name, 1, 2]));
+  t.equal(sum(), 3_000);
+  t.same(again.missing, table.missing, 'replayed');
+  const loaded = fromSnapshot(toSnapshot(again, 0));
+  for (const one of [table, again, loaded]) {
+    for (const name of names) take(one, entryOf(one, `metrics.${encodeName(name)}.h`, 'a', at), 2, 3);
+    t.ok(
+      [...one.missing.values()].every((count) => count === 0),
+      'every hole is filled where it was counted',
+    );
+  }
+  t.end();
+});

@@ -31,8 +31,7 @@ const expected = (numbers: ReadonlySet<number>, n: number): ReturnType<typeof lo
   return before >= rangesMax && after > before ? 'full' : 'free';
 };
 
-const holesOf = (numbers: ReadonlySet<number>): number =>
-  numbers.size === 0 ? 0 : Math.max(...numbers) - numbers.size;
+const holesOf = (numbers: ReadonlySet<number>): number => (numbers.size === 0 ? 0 : Math.max(...numbers) - numbers.size);
 
 const newEntry = () => {
   const table = emptyTable();
@@ -41,10 +40,7 @@ const newEntry = () => {
 
 t.test('B6: the table is the set of the numbers taken, with at most 64 ranges', (t) => {
   // Mostly far apart, so that 64 ranges are soon reached; the rest anywhere.
-  const number = fc.oneof(
-    { weight: 9, arbitrary: fc.integer({ min: 1, max: 100 }).map((i) => i * 3) },
-    fc.integer({ min: 1, max: 300 }),
-  );
+  const number = fc.oneof({ weight: 9, arbitrary: fc.integer({ min: 1, max: 100 }).map((i) => i * 3) }, fc.integer({ min: 1, max: 300 }));
   let full = 0;
   fc.assert(
     fc.property(fc.array(number, { minLength: 100, maxLength: 300, size: 'max' }), (asked) => {

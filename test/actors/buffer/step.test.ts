@@ -17,8 +17,7 @@ import { noChain, type RecordLine } from '../../../protocol/messages/segment-sea
 import { hasNumber, type Range } from '../../../protocol/range.js';
 import type { Segment } from '../../../protocol/segment.js';
 
-const envOf = (flags: Record<string, string> = {}): Env =>
-  ({ settings: loadSettings(flags, { env: {} }).settings }) as Env;
+const envOf = (flags: Record<string, string> = {}): Env => ({ settings: loadSettings(flags, { env: {} }).settings }) as Env;
 
 const newState = (): BufferState => ({
   partition: 0,
@@ -59,8 +58,7 @@ const message = (sequence: number, { lines, subject = 'web.h1', headers = {} }: 
   },
 });
 
-const line = (more: object = {}): string =>
-  JSON.stringify({ service: 'web', host: 'h1', timestamp: at, cpu: 1, ram: 2, disk: 3, ...more });
+const line = (more: object = {}): string => JSON.stringify({ service: 'web', host: 'h1', timestamp: at, cpu: 1, ram: 2, disk: 3, ...more });
 
 /** Everything that came out, in order: segments as a reader of SEGMENTS has them. */
 const read = (outputs: readonly Output[]) => {
@@ -127,11 +125,7 @@ t.test('a buffer is sealed at its capacity, and what came together goes out toge
   t.same(counts(feed([messagesOf(Array<Given>(130).fill(one))])), [130]);
   t.same(counts(feed([messagesOf([one]), { kind: 'stop', now: 0 }])), [1]);
   t.same(counts(feed([messagesOf([one, one]), tick('seal')])), [2]);
-  t.same(
-    counts(feed([tick('seal'), tick('position'), tick('snapshot'), { kind: 'stop', now: 0 }])),
-    [],
-    'never while empty',
-  );
+  t.same(counts(feed([tick('seal'), tick('position'), tick('snapshot'), { kind: 'stop', now: 0 }])), [], 'never while empty');
   t.end();
 });
 
@@ -156,11 +150,15 @@ t.test("the clock that seals begins with a buffer's first content, and not befor
   at(460, messagesOf([{ lines: ' ' }], 53)); // nothing that a segment must say
   at(700, messagesOf([{ lines: '{' }], 54));
   clock.flush();
-  t.same(seen.splice(0, 2), [[0, 'snapshot'], [0, 'purge']], 'room is made before the first message');
-  t.same(seen, [
-    [300, 'seal'],
-    
-  ]);
+  t.same(
+    seen.splice(0, 2),
+    [
+      [0, 'snapshot'],
+      [0, 'purge'],
+    ],
+    'room is made before the first message',
+  );
+  t.same(seen, [[300, 'seal']]);
   t.end();
 });
 
@@ -170,15 +168,7 @@ t.test('B1, B4: an acknowledgement names what the segments before it name, and n
     n: fc.integer({ min: 1, max: 40 }),
     oldest: fc.option(fc.integer({ min: 1, max: 20 }), { nil: undefined, freq: 8 }),
     lines: fc.array(
-      fc.constantFrom(
-        line(),
-        line(),
-        line({ cpu: -1 }),
-        '',
-        '{',
-        line({ agent: 'own', n: 3 }),
-        line({ agent: 'own', n: 9 }),
-      ),
+      fc.constantFrom(line(), line(), line({ cpu: -1 }), '', '{', line({ agent: 'own', n: 3 }), line({ agent: 'own', n: 9 })),
       { maxLength: 4 },
     ),
     subject: fc.constantFrom('web.h1', 'web.h1', 'gateway'),
@@ -206,9 +196,7 @@ t.test('B1, B4: an acknowledgement names what the segments before it name, and n
         env: envOf({ bufferCapacity: String(capacity) }),
       });
       // No n gives two records.
-      const identities = records
-        .filter(({ n }) => n !== undefined)
-        .map(({ subject, agent, n }) => `${subject} ${agent} ${n}`);
+      const identities = records.filter(({ n }) => n !== undefined).map(({ subject, agent, n }) => `${subject} ${agent} ${n}`);
       if (new Set(identities).size !== identities.length) return false;
       // Replaying the heads makes the table whole; each acknowledgement is the table of that moment.
       const table: SourceTable = emptyTable();
@@ -230,8 +218,7 @@ t.test('B1, B4: an acknowledgement names what the segments before it name, and n
       const missing = (of: SourceTable) => [...of.missing].filter(([, count]) => count > 0).sort();
       t.same(missing(table), missing(state.table));
       const said = new Map(segments.flatMap(({ head }) => Object.entries(head.missing)));
-      for (const [service, count] of state.table.missing)
-        t.equal(said.get(service) ?? 0, count, 'missing counts stand in the heads');
+      for (const [service, count] of state.table.missing) t.equal(said.get(service) ?? 0, count, 'missing counts stand in the heads');
       // Everything is below the position of the last segment.
       return all.length === 0 || segments.at(-1)?.head.metrics.sequence === all.length;
     }),
@@ -262,10 +249,7 @@ t.test('a message that had to be split goes on at its next line, wherever a life
     state.skip = metrics.lines < 0 ? undefined : { sequence: metrics.sequence, lines: metrics.lines };
     const from = metrics.lines < 0 ? metrics.sequence + 1 : metrics.sequence;
     const input = messagesOf(given.slice(from - 1), from);
-    const outputs = [
-      ...buffer.step(state, input, envOf())[1],
-      ...buffer.step(state, { kind: 'stop', now: 0 }, envOf())[1],
-    ];
+    const outputs = [...buffer.step(state, input, envOf())[1], ...buffer.step(state, { kind: 'stop', now: 0 }, envOf())[1]];
     const offsets = outputs.flatMap((output) =>
       output.do === 'publish' && output.message === 'segment.sealed'
         ? (Buffer.from(output.body as Uint8Array)
@@ -430,10 +414,7 @@ t.test("B6: Tidemark-Oldest speaks for the headers' agent alone, not for those w
     ],
   );
   t.same(segments[0]?.head.missing, { '': 49 });
-  const alone = feed([
-    messagesOf([{ lines: line({ agent: 'a', n: 50 }), headers: { 'Tidemark-Oldest': 40 } }]),
-    tick('seal'),
-  ]);
+  const alone = feed([messagesOf([{ lines: line({ agent: 'a', n: 50 }), headers: { 'Tidemark-Oldest': 40 } }]), tick('seal')]);
   t.same(alone.segments[0]?.head.taken, [
     {
       subject: 'metrics.web.h1',
@@ -461,11 +442,7 @@ t.test("B8: an empty line's n is taken, a final line break makes no line", (t) =
     [[[5, 9]]],
   );
   t.same(segments[0]?.head.refused, {});
-  t.same(
-    feed([messagesOf([{ lines: '\n\n' }]), tick('seal')]).segments,
-    [],
-    'without an identity empty lines are nothing',
-  );
+  t.same(feed([messagesOf([{ lines: '\n\n' }]), tick('seal')]).segments, [], 'without an identity empty lines are nothing');
   t.end();
 });
 

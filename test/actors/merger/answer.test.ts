@@ -39,19 +39,10 @@ const ask = async ({ view, months }: { view: View; months: MonthCache }, asked: 
 };
 
 /** The same question as the client library puts it. */
-const askBlocks = async (
-  { view, months }: { view: View; months: MonthCache },
-  asked: Parameters<typeof readQuestion>[0],
-) => {
+const askBlocks = async ({ view, months }: { view: View; months: MonthCache }, asked: Parameters<typeof readQuestion>[0]) => {
   const rows: RowTuple[] = [];
-  const bodies = await answerQuestion(
-    view,
-    months,
-    readQuestion({ ...asked, shape: 'blocks' }, Date.UTC(2026, 10, 23)),
-  );
-  const heads = bodies.map((body) =>
-    eachBlockRow(body as Uint8Array, (service, minute, row) => rows.push(toTuple(service, minute, row))),
-  );
+  const bodies = await answerQuestion(view, months, readQuestion({ ...asked, shape: 'blocks' }, Date.UTC(2026, 10, 23)));
+  const heads = bodies.map((body) => eachBlockRow(body as Uint8Array, (service, minute, row) => rows.push(toTuple(service, minute, row))));
   return { bodies, rows, terms: heads.at(-1)?.terms as Terms };
 };
 
@@ -116,10 +107,8 @@ t.test('answers by every step and zone equal the count by brute force, over days
         const expectedTuples = expected.map(({ service, minute, row }) => toTuple(service, minute, row));
         if (JSON.stringify(exact.rows) !== JSON.stringify(expectedTuples)) throw new TypeError('the tuples are others');
         const blocks = await askBlocks(system, asked);
-        if (JSON.stringify(blocks.rows) !== JSON.stringify(expectedTuples))
-          throw new TypeError('the blocks are others');
-        if (JSON.stringify(blocks.terms) !== JSON.stringify(terms))
-          throw new TypeError('the terms of the blocks are others');
+        if (JSON.stringify(blocks.rows) !== JSON.stringify(expectedTuples)) throw new TypeError('the blocks are others');
+        if (JSON.stringify(blocks.terms) !== JSON.stringify(terms)) throw new TypeError('the terms of the blocks are others');
         const newest = wanted.reduce((last, { at }) => Math.max(last, at), Number.NEGATIVE_INFINITY);
         const expectedNewest = wanted.length === 0 ? null : formatMinute(Math.floor(newest / minuteMs) * minuteMs);
         if (terms.newest !== expectedNewest) throw new TypeError(`newest ${terms.newest}, should be ${expectedNewest}`);
@@ -183,15 +172,9 @@ t.test('M1: an answer in chunks is of one position, each chunk below the bound, 
   );
   t.equal(new Set(bodies.map((body) => JSON.stringify(readViewAnswer(body).terms))).size, 1, 'one position');
   const expected = count(readings, Date.UTC(2026, 10, 1), Date.UTC(2026, 10, 10), 'minute', 'UTC');
-  t.equal(
-    JSON.stringify(rows),
-    JSON.stringify(expected.map(({ service, minute, row }) => toViewRow(service, minute, row))),
-  );
+  t.equal(JSON.stringify(rows), JSON.stringify(expected.map(({ service, minute, row }) => toViewRow(service, minute, row))));
   const blocks = await askBlocks(system, { from: '2026-11-01', to: '2026-11-10' });
-  t.ok(
-    blocks.bodies.length > 1 && blocks.bodies.every((body) => body.length <= chunkBytesMax),
-    `${blocks.bodies.length} chunks of blocks`,
-  );
+  t.ok(blocks.bodies.length > 1 && blocks.bodies.every((body) => body.length <= chunkBytesMax), `${blocks.bodies.length} chunks of blocks`);
   t.same(
     blocks.rows,
     expected.map(({ service, minute, row }) => toTuple(service, minute, row)),
@@ -245,8 +228,7 @@ t.test('a restarted merger publishes no rows again that were published before', 
   const at = Date.UTC(2026, 10, 1);
   const files = new Files();
   const partition = new Partition(0, files);
-  for (let i = 0; i < 9; i++)
-    partition.readings.push({ service: `s${i}`, at, cpu: 1, ram: 1, disk: 1, refusedBefore: 0 });
+  for (let i = 0; i < 9; i++) partition.readings.push({ service: `s${i}`, at, cpu: 1, ram: 1, disk: 1, refusedBefore: 0 });
   const changed = (published: number[]): string[] => {
     const view = createView(1, null, published);
     for (const [from, to] of [

@@ -30,32 +30,29 @@ const month = (path: string, rows: number): MonthFile => ({
   msg_num: rows,
 });
 
-t.test(
-  'month files are kept up to a bound, least recently used out first, and read once however many ask',
-  async (t) => {
-    const reads: string[] = [];
-    const read = async ({ path }: MonthFile) => {
-      reads.push(path);
-      return columnsOf(rowsOf(120));
-    };
-    const months = new MonthCache(read, 2 * 120 * columnBytesPerRow);
-    const [a, b, c] = ['a', 'b', 'c'].map((path) => month(path, 120)) as [MonthFile, MonthFile, MonthFile];
-    await Promise.all([months.load(a), months.load(a), months.load(a, 'hour')]);
-    t.same(reads, ['a']);
-    await months.load(b);
-    t.ok(months.peek(a), 'used again');
-    await months.load(c);
-    t.ok(months.peek(a));
-    t.equal(months.peek(b), undefined, 'the one used longest ago is out');
-    t.ok(months.peek(c));
-    t.equal((await months.load(a, 'hour')).length, 2);
-    await months.load(b, 'hour');
-    t.equal(months.newest(b), Date.UTC(2026, 10, 1, 1, 59));
-    reads.length = 0;
-    await months.load(b, 'hour');
-    t.same(reads, [], 'hours stay when minutes go');
-  },
-);
+t.test('month files are kept up to a bound, least recently used out first, and read once however many ask', async (t) => {
+  const reads: string[] = [];
+  const read = async ({ path }: MonthFile) => {
+    reads.push(path);
+    return columnsOf(rowsOf(120));
+  };
+  const months = new MonthCache(read, 2 * 120 * columnBytesPerRow);
+  const [a, b, c] = ['a', 'b', 'c'].map((path) => month(path, 120)) as [MonthFile, MonthFile, MonthFile];
+  await Promise.all([months.load(a), months.load(a), months.load(a, 'hour')]);
+  t.same(reads, ['a']);
+  await months.load(b);
+  t.ok(months.peek(a), 'used again');
+  await months.load(c);
+  t.ok(months.peek(a));
+  t.equal(months.peek(b), undefined, 'the one used longest ago is out');
+  t.ok(months.peek(c));
+  t.equal((await months.load(a, 'hour')).length, 2);
+  await months.load(b, 'hour');
+  t.equal(months.newest(b), Date.UTC(2026, 10, 1, 1, 59));
+  reads.length = 0;
+  await months.load(b, 'hour');
+  t.same(reads, [], 'hours stay when minutes go');
+});
 
 t.test('what questions are likely to need is read beforehand: minutes of the newest months, then hours', async (t) => {
   const reads: string[] = [];

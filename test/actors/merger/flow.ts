@@ -203,9 +203,7 @@ export const makeManifest = (
     files: [...months].map(([key, ofMonth]) => {
       const [service, month] = JSON.parse(key) as [string, string];
       const messages = sumOf(ofMonth);
-      const kept = base?.files.find(
-        (file) => file.service === service && file.month === month && file.msg_num === messages,
-      );
+      const kept = base?.files.find((file) => file.service === service && file.month === month && file.msg_num === messages);
       if (kept !== undefined) return kept;
       return {
         service,

@@ -65,15 +65,13 @@ export class Merger {
 
   /** An update is lost on the way. */
   loseRealtime(p: number): void {
-    if ((this.realtimeAt[p] as number) < (this.flow.partitions[p]?.realtime.length ?? 0))
-      (this.realtimeAt[p] as number)++;
+    if ((this.realtimeAt[p] as number) < (this.flow.partitions[p]?.realtime.length ?? 0)) (this.realtimeAt[p] as number)++;
   }
 
   /** An update comes once more, and much later. */
   repeatRealtime(p: number, n: number): void {
     const update = this.flow.partitions[p]?.realtime[n];
-    if (update !== undefined && n < (this.realtimeAt[p] as number) && applyUpdate(this.view, update) === 'rebuild')
-      this.realtimeAt[p] = 0;
+    if (update !== undefined && n < (this.realtimeAt[p] as number) && applyUpdate(this.view, update) === 'rebuild') this.realtimeAt[p] = 0;
   }
 
   readStored(p: number): void {
@@ -104,8 +102,7 @@ export class Merger {
 
   loadUpper(): void {
     const next = this.loading.shift();
-    if (next !== undefined)
-      addToUpper(this.view, next.batch, next.part, this.flow.files.at(next.part.file?.path as string));
+    if (next !== undefined) addToUpper(this.view, next.batch, next.part, this.flow.files.at(next.part.file?.path as string));
   }
 
   swap(): void {

@@ -20,9 +20,7 @@ const check = (flow: Flow, merger: Merger): void => {
   const expected = plain(countRows(below));
   const actual = plain(merger.rows());
   if (expected.join('\n') !== actual.join('\n')) {
-    throw new TypeError(
-      `at ${position.join()} the rows are\n${actual.join('\n')}\nand should be\n${expected.join('\n')}`,
-    );
+    throw new TypeError(`at ${position.join()} the rows are\n${actual.join('\n')}\nand should be\n${expected.join('\n')}`);
   }
   const terms = termsOf(view, undefined);
   const cut = cutOf(view);
@@ -137,35 +135,31 @@ const ops = fc.array(fc.record({ what: fc.nat(19), p: fc.nat(partitionCount - 1)
   size: 'max',
 });
 
-t.test(
-  'M1, M2, W1: at every step the view equals the count by brute force at its position, which never goes back',
-  async (t) => {
-    let swaps = 0;
-    fc.assert(
-      fc.property(ops, (all) => {
-        const flow = new Flow();
-        let merger = new Merger(flow, null, 0);
-        for (const op of all) {
-          const before = positionOf(merger.view);
-          const was = merger;
-          merger = run(flow, merger, op);
-          if (was === merger && !reaches(positionOf(merger.view), before))
-            throw new TypeError(`the view went back from ${before.join()}`);
-          check(flow, merger);
-        }
-        hearAll(flow, merger);
+t.test('M1, M2, W1: at every step the view equals the count by brute force at its position, which never goes back', async (t) => {
+  let swaps = 0;
+  fc.assert(
+    fc.property(ops, (all) => {
+      const flow = new Flow();
+      let merger = new Merger(flow, null, 0);
+      for (const op of all) {
+        const before = positionOf(merger.view);
+        const was = merger;
+        merger = run(flow, merger, op);
+        if (was === merger && !reaches(positionOf(merger.view), before)) throw new TypeError(`the view went back from ${before.join()}`);
         check(flow, merger);
-        swaps += merger.swaps;
-        const all0 = flow.partitions.map(({ readings }) => readings.length);
-        if (positionOf(merger.view).join() !== all0.join())
-          throw new TypeError(`the view is at ${positionOf(merger.view).join()}, the log ends at ${all0.join()}`);
-        if (merger.view.proved !== null) throw new TypeError('a proved batch view was never taken over');
-      }),
-      { numRuns: Number(process.env.TIDEMARK_TEST_RUNS ?? 800) },
-    );
-    t.ok(swaps > 50, `${swaps} batch views were taken over`);
-  },
-);
+      }
+      hearAll(flow, merger);
+      check(flow, merger);
+      swaps += merger.swaps;
+      const all0 = flow.partitions.map(({ readings }) => readings.length);
+      if (positionOf(merger.view).join() !== all0.join())
+        throw new TypeError(`the view is at ${positionOf(merger.view).join()}, the log ends at ${all0.join()}`);
+      if (merger.view.proved !== null) throw new TypeError('a proved batch view was never taken over');
+    }),
+    { numRuns: Number(process.env.TIDEMARK_TEST_RUNS ?? 800) },
+  );
+  t.ok(swaps > 50, `${swaps} batch views were taken over`);
+});
 
 t.test('M2: a view with differences is not taken over, unless it was repaired', async (t) => {
   const flow = new Flow();
@@ -196,8 +190,7 @@ t.test('M4: the proof finds one planted difference, and none where there is none
       hearAll(flow, merger);
       flow.abandon();
       flow.request(9);
-      if (flow.open === null || !hasStored(merger.view, flow.open.cut))
-        throw new TypeError('not everything stored is here');
+      if (flow.open === null || !hasStored(merger.view, flow.open.cut)) throw new TypeError('not everything stored is here');
       const { batch, cut } = flow.open;
       const manifest = makeManifest(batch, merger.view.batch?.manifest ?? null, flow.partitions, cut, 0, flow.files);
       const lower = new RowTable();

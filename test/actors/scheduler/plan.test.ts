@@ -50,12 +50,7 @@ interface Log {
 const days = ['2026-11-21', '2026-11-22', '2026-11-23'];
 const lineBytes = 10;
 
-const makeLog = (
-  partition: number,
-  dates: readonly string[],
-  commitEnds: readonly number[],
-  newWriterAt: ReadonlySet<number>,
-): Log => {
+const makeLog = (partition: number, dates: readonly string[], commitEnds: readonly number[], newWriterAt: ReadonlySet<number>): Log => {
   const files = new Map<string, { offset: number; fromByte: number; toByte: number }[]>();
   const open = new Map<string, string>();
   const commits: RawStored[] = [];
@@ -78,8 +73,7 @@ const makeLog = (
         const lines = files.get(path) ?? [];
         files.set(path, lines);
         const fromByte = lines.length * lineBytes;
-        for (const offset of offsets)
-          lines.push({ offset, fromByte: lines.length * lineBytes, toByte: (lines.length + 1) * lineBytes });
+        for (const offset of offsets) lines.push({ offset, fromByte: lines.length * lineBytes, toByte: (lines.length + 1) * lineBytes });
         return {
           path,
           fromByte,
@@ -104,9 +98,7 @@ const log = (partition: number) =>
       newWriterAt: fc.array(fc.nat({ max: 8 }), { maxLength: 3 }),
     })
     .map(({ dates, ends, newWriterAt }) => {
-      const commitEnds = [...new Set([...ends.map((end) => 1 + (end % dates.length)), dates.length])].sort(
-        (a, b) => a - b,
-      );
+      const commitEnds = [...new Set([...ends.map((end) => 1 + (end % dates.length)), dates.length])].sort((a, b) => a - b);
       return makeLog(partition, dates, commitEnds, new Set(newWriterAt));
     });
 
@@ -158,9 +150,7 @@ const given = fc
     cuts: fc.array(fc.tuple(fc.nat({ max: 1_000 }), fc.nat({ max: 1_000 })), { minLength: 1, maxLength: 5 }),
   })
   .map(({ logs, cuts }) => {
-    const ends = [0, 1].map((p) =>
-      cuts.map((cut) => (cut[p] as number) % ((logs[p] as Log).dates.length + 1)).sort((a, b) => a - b),
-    );
+    const ends = [0, 1].map((p) => cuts.map((cut) => (cut[p] as number) % ((logs[p] as Log).dates.length + 1)).sort((a, b) => a - b));
     return { logs, cuts: cuts.map((_, i): Position => [ends[0]?.[i] as number, ends[1]?.[i] as number]) };
   });
 
@@ -220,34 +210,31 @@ t.test('S2: what is recomputed names every record of its dates once, and the new
   t.end();
 });
 
-t.test(
-  "isCountable: not where the base's cut lies within a commit of which some dates, not all, are recomputed",
-  (t) => {
-    const commit = (from: number, to: number, ...dates: string[]): RawStored => ({
-      partition: 0,
-      from,
-      to,
-      segments: { sequence: 1, chain: '' },
-      files: dates.map((date) => ({
-        path: `raw/${date}/x`,
-        fromByte: 0,
-        toByte: 1,
-        sha256: '',
-        records: 1,
-        minuteMin: 0,
-        minuteMax: 0,
-      })),
-    });
-    const [a, b] = days as [string, string];
-    t.ok(isCountable([5], [a], [commit(0, 10, a)]));
-    t.notOk(isCountable([5], [a], [commit(0, 10, a, b)]));
-    t.ok(isCountable([5], [a, b], [commit(0, 10, a, b)]));
-    t.ok(isCountable([5], [], [commit(0, 10, a, b)]));
-    t.ok(isCountable([5], 'all', [commit(0, 10, a, b)]));
-    t.ok(isCountable([10], [a], [commit(0, 10, a, b), commit(10, 20, a, b)]), 'the cut lies between two');
-    t.end();
-  },
-);
+t.test("isCountable: not where the base's cut lies within a commit of which some dates, not all, are recomputed", (t) => {
+  const commit = (from: number, to: number, ...dates: string[]): RawStored => ({
+    partition: 0,
+    from,
+    to,
+    segments: { sequence: 1, chain: '' },
+    files: dates.map((date) => ({
+      path: `raw/${date}/x`,
+      fromByte: 0,
+      toByte: 1,
+      sha256: '',
+      records: 1,
+      minuteMin: 0,
+      minuteMax: 0,
+    })),
+  });
+  const [a, b] = days as [string, string];
+  t.ok(isCountable([5], [a], [commit(0, 10, a)]));
+  t.notOk(isCountable([5], [a], [commit(0, 10, a, b)]));
+  t.ok(isCountable([5], [a, b], [commit(0, 10, a, b)]));
+  t.ok(isCountable([5], [], [commit(0, 10, a, b)]));
+  t.ok(isCountable([5], 'all', [commit(0, 10, a, b)]));
+  t.ok(isCountable([10], [a], [commit(0, 10, a, b), commit(10, 20, a, b)]), 'the cut lies between two');
+  t.end();
+});
 
 t.test('tasks are of bounded size, and a group stays together', (t) => {
   const MiB = 2 ** 20;
@@ -279,12 +266,6 @@ t.test('tasks are of bounded size, and a group stays together', (t) => {
 
 t.test('names', (t) => {
   t.equal(dateOfRawPath('raw/2026-11-21/0-000000000001-ab.ndjson'), '2026-11-21');
-  t.same([null, '000001', '000099', '999999', '1000000'].map(nextBatchId), [
-    '000001',
-    '000002',
-    '000100',
-    '1000000',
-    '1000001',
-  ]);
+  t.same([null, '000001', '000099', '999999', '1000000'].map(nextBatchId), ['000001', '000002', '000100', '1000000', '1000001']);
   t.end();
 });

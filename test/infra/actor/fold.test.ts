@@ -123,9 +123,7 @@ const newTest = async (t: Test) => {
     /** What was said: each sum must be that of the numbers up to it. */
     sums: async (over: Bus = bus): Promise<number[]> => {
       const said = await readAll(over, 'STORED', `part.stored.${partition}`);
-      const numbers = (await readAll(over, `SEGMENTS-${partition}`)).map(({ body }) =>
-        Number(Buffer.from(body).toString()),
-      );
+      const numbers = (await readAll(over, `SEGMENTS-${partition}`)).map(({ body }) => Number(Buffer.from(body).toString()));
       return said.map(({ body }) => {
         const { to, sum } = JSON.parse(Buffer.from(body).toString()) as Sum;
         t.equal(
@@ -188,30 +186,27 @@ t.test('a fold goes on from its own last output; a clean stop gives out what is 
   t.equal((await sums()).at(-1), 5);
 });
 
-t.test(
-  'F1, F3: a paused owner whose successor has published meanwhile is fenced, and nothing counts twice',
-  async (t) => {
-    const { partition, bus, give, sums } = await newTest(t);
-    const paused = gate();
-    const first = live(adder(partition, { before: paused.wait }), bus, partition);
-    await give(1);
-    await paused.isReached; // it has taken 1 and is about to say so
-    const second = live(adder(partition), await open(t), partition);
-    await second.reached(1);
-    await give(2);
-    await second.reached(2);
-    second.stop();
-    await second.ended;
-    paused.open();
-    t.match(await first.ended, { kind: 'fenced', error: { code: 'E_FENCED' } });
-    const third = live(adder(partition), bus, partition);
-    await give(3);
-    await third.reached(3);
-    third.stop();
-    await third.ended;
-    t.same(await sums(), [1, 2, 3]);
-  },
-);
+t.test('F1, F3: a paused owner whose successor has published meanwhile is fenced, and nothing counts twice', async (t) => {
+  const { partition, bus, give, sums } = await newTest(t);
+  const paused = gate();
+  const first = live(adder(partition, { before: paused.wait }), bus, partition);
+  await give(1);
+  await paused.isReached; // it has taken 1 and is about to say so
+  const second = live(adder(partition), await open(t), partition);
+  await second.reached(1);
+  await give(2);
+  await second.reached(2);
+  second.stop();
+  await second.ended;
+  paused.open();
+  t.match(await first.ended, { kind: 'fenced', error: { code: 'E_FENCED' } });
+  const third = live(adder(partition), bus, partition);
+  await give(3);
+  await third.reached(3);
+  third.stop();
+  await third.ended;
+  t.same(await sums(), [1, 2, 3]);
+});
 
 /** A connection on which one publish gets no answer; the log has it, or has not. */
 const withoutAnswer = (bus: Bus, isThere: boolean): Bus => {
@@ -226,22 +221,19 @@ const withoutAnswer = (bus: Bus, isThere: boolean): Bus => {
 };
 
 for (const isThere of [true, false]) {
-  t.test(
-    `F2: a publish without an answer ends the life, and the next doubles nothing: it is ${isThere ? '' : 'not '}there`,
-    async (t) => {
-      const { partition, bus, give, sums } = await newTest(t);
-      await give(1, 2);
-      const first = live(adder(partition, { capacity: 2 }), withoutAnswer(await open(t), isThere), partition);
-      t.match(await first.ended, { kind: 'lost', error: { code: 'E_RETRY' } });
-      t.same(await sums(), isThere ? [2] : []);
-      await give(3, 4);
-      const second = live(adder(partition), bus, partition);
-      await second.reached(4);
-      second.stop();
-      await second.ended;
-      t.equal((await sums()).at(-1), 4);
-    },
-  );
+  t.test(`F2: a publish without an answer ends the life, and the next doubles nothing: it is ${isThere ? '' : 'not '}there`, async (t) => {
+    const { partition, bus, give, sums } = await newTest(t);
+    await give(1, 2);
+    const first = live(adder(partition, { capacity: 2 }), withoutAnswer(await open(t), isThere), partition);
+    t.match(await first.ended, { kind: 'lost', error: { code: 'E_RETRY' } });
+    t.same(await sums(), isThere ? [2] : []);
+    await give(3, 4);
+    const second = live(adder(partition), bus, partition);
+    await second.reached(4);
+    second.stop();
+    await second.ended;
+    t.equal((await sums()).at(-1), 4);
+  });
 }
 
 t.test('a life whose lease is gone writes nothing more', async (t) => {
@@ -266,11 +258,7 @@ t.test('a life whose lease is gone writes nothing more', async (t) => {
       fence: `part.stored.${partition}`,
     },
   ];
-  const life = live(
-    adder(partition, { onInput: ({ kind }) => (kind === 'messages' ? outputs : undefined) }),
-    bus,
-    partition,
-  );
+  const life = live(adder(partition, { onInput: ({ kind }) => (kind === 'messages' ? outputs : undefined) }), bus, partition);
   await give(1);
   await paused.isReached;
   life.lose();
@@ -286,47 +274,44 @@ t.test('a life whose lease is gone writes nothing more', async (t) => {
   t.same(await sums(), [], 'what is held is not given out');
 });
 
-t.test(
-  "works beside go on while the fold steps; what they give back is done, and their end is the life's",
-  async (t) => {
-    const { partition, bus, give, sums } = await newTest(t);
-    const slow = gate();
-    const noted: unknown[] = [];
-    const beside: Output = {
-      do: 'work',
-      what: 'slow',
-      beside: true,
-      run: async () => {
-        await slow.wait();
-        return [{ do: 'note', name: 'found', value: 42 }];
+t.test("works beside go on while the fold steps; what they give back is done, and their end is the life's", async (t) => {
+  const { partition, bus, give, sums } = await newTest(t);
+  const slow = gate();
+  const noted: unknown[] = [];
+  const beside: Output = {
+    do: 'work',
+    what: 'slow',
+    beside: true,
+    run: async () => {
+      await slow.wait();
+      return [{ do: 'note', name: 'found', value: 42 }];
+    },
+  };
+  let begun = false;
+  const life = live(
+    adder(partition, {
+      onInput: (input) => {
+        if (input.kind === 'noted') noted.push([input.name, input.value]);
+        if (input.kind !== 'messages' || begun) return undefined;
+        begun = true;
+        return [beside, { do: 'note', name: 'begun', value: input.messages.length }];
       },
-    };
-    let begun = false;
-    const life = live(
-      adder(partition, {
-        onInput: (input) => {
-          if (input.kind === 'noted') noted.push([input.name, input.value]);
-          if (input.kind !== 'messages' || begun) return undefined;
-          begun = true;
-          return [beside, { do: 'note', name: 'begun', value: input.messages.length }];
-        },
-      }),
-      bus,
-      partition,
-    );
-    await give(0);
-    await slow.isReached;
-    await give(2, 3);
-    await life.reached(3); // although the work is not done
-    t.equal((await sums()).at(-1), 3);
-    t.same(noted, [['begun', 1]]);
-    slow.open();
-    while (noted.length < 2) await new Promise(setImmediate);
-    t.same(noted[1], ['found', 42]);
-    life.stop();
-    t.same(await life.ended, { kind: 'stopped' });
-  },
-);
+    }),
+    bus,
+    partition,
+  );
+  await give(0);
+  await slow.isReached;
+  await give(2, 3);
+  await life.reached(3); // although the work is not done
+  t.equal((await sums()).at(-1), 3);
+  t.same(noted, [['begun', 1]]);
+  slow.open();
+  while (noted.length < 2) await new Promise(setImmediate);
+  t.same(noted[1], ['found', 42]);
+  life.stop();
+  t.same(await life.ended, { kind: 'stopped' });
+});
 
 t.test('how a life ends: what was thrown says it', async (t) => {
   const { partition, give } = await newTest(t);

@@ -38,11 +38,7 @@ const endOf = (system: System): Promise<Error> =>
 
 t.test('F4, F5: a SEGMENTS that lost its tail stops buffer, uploader and windower with what to do', async (t) => {
   const actors: RunnableActor[] = ['buffer', 'uploader', 'windower'];
-  const system = await startSystem(
-    t,
-    { partitions: '1', partEvery: '100ms', uploadEvery: '20ms', snapshotEvery: '100ms' },
-    actors,
-  );
+  const system = await startSystem(t, { partitions: '1', partEvery: '100ms', uploadEvery: '20ms', snapshotEvery: '100ms' }, actors);
   await publishAll(system, readings);
   const subjects = ['raw.stored.0', 'part.stored.0', 'table.stored.0'];
   const isStored = async (): Promise<boolean> =>
@@ -121,10 +117,7 @@ const growing = (): Bus => {
     if (subject.startsWith('raw.'))
       return message(segments, JSON.stringify({ partition: 0, from: 0, to: segments, files: [], segments: place }));
     return subject.startsWith('table.')
-      ? message(
-          segments,
-          JSON.stringify({ partition: 0, offset: segments, file: { path: '', bytes: 0, sha256 }, segments: place }),
-        )
+      ? message(segments, JSON.stringify({ partition: 0, offset: segments, file: { path: '', bytes: 0, sha256 }, segments: place }))
       : undefined;
   };
   return {

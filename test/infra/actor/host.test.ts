@@ -62,10 +62,7 @@ const world = (more: Partial<WorldOfActors> = {}) => {
 type Begin = FoldDefinition<object>['begin'];
 
 /** A fold that only begins and stops; what it did is in `events`. */
-const fold = (
-  events: string[],
-  begin: Begin = async () => ({ state: {}, logs: {}, fences: {} }),
-): FoldDefinition<object> => ({
+const fold = (events: string[], begin: Begin = async () => ({ state: {}, logs: {}, fences: {} })): FoldDefinition<object> => ({
   name: 'windower',
   share: 'partition',
   produces: [],
@@ -84,55 +81,49 @@ const until = async (events: readonly string[], event: string, times = 1): Promi
   while (events.filter((one) => one === event).length < times) await new Promise(setImmediate);
 };
 
-t.test(
-  'F2, F5: a life that ended is followed by another, on a connection of its own; a stop ends it cleanly',
-  async (t) => {
-    const { given, events, calls } = world();
-    const stop = new AbortController();
-    const buses: Bus[] = [];
-    const actor = hostFold(
-      fold(events, async ({ bus }) => {
-        buses.push(bus);
-        if (buses.length <= 2) throw new RetryableError('away');
-        return { state: {}, logs: {}, fences: {} };
-      }),
-      given,
-      stop.signal,
-    );
-    (await calls()).gained(1);
-    await until(events, 'begin 1', 3);
-    t.equal(new Set(buses).size, 3);
-    t.same(
-      buses.map(({ isClosed }) => isClosed),
-      [true, true, false],
-    );
-    t.match(actor.status(), { state: 'working', partitions: [1] });
-    stop.abort();
-    await actor.ended;
-    t.same(events, ['join 2', 'begin 1', 'begin 1', 'begin 1', 'stop', 'leave']);
-  },
-);
+t.test('F2, F5: a life that ended is followed by another, on a connection of its own; a stop ends it cleanly', async (t) => {
+  const { given, events, calls } = world();
+  const stop = new AbortController();
+  const buses: Bus[] = [];
+  const actor = hostFold(
+    fold(events, async ({ bus }) => {
+      buses.push(bus);
+      if (buses.length <= 2) throw new RetryableError('away');
+      return { state: {}, logs: {}, fences: {} };
+    }),
+    given,
+    stop.signal,
+  );
+  (await calls()).gained(1);
+  await until(events, 'begin 1', 3);
+  t.equal(new Set(buses).size, 3);
+  t.same(
+    buses.map(({ isClosed }) => isClosed),
+    [true, true, false],
+  );
+  t.match(actor.status(), { state: 'working', partitions: [1] });
+  stop.abort();
+  await actor.ended;
+  t.same(events, ['join 2', 'begin 1', 'begin 1', 'begin 1', 'stop', 'leave']);
+});
 
-t.test(
-  'a share that is wanted elsewhere is stopped cleanly and then released; one that is lost ends at once',
-  async (t) => {
-    const { given, events, calls } = world();
-    const stop = new AbortController();
-    const actor = hostFold(fold(events), given, stop.signal);
-    const { gained, wanted, lost } = await calls();
-    gained(0);
-    gained(1);
-    await until(events, 'begin 1');
-    wanted(0);
-    await until(events, 'release 0');
-    t.same(events.filter((event) => event === 'stop').length, 1);
-    lost(1);
-    while (actor.status().partitions.length > 0) await new Promise(setImmediate);
-    t.same(events.filter((event) => event === 'stop').length, 1, 'no clean stop without a lease');
-    stop.abort();
-    await actor.ended;
-  },
-);
+t.test('a share that is wanted elsewhere is stopped cleanly and then released; one that is lost ends at once', async (t) => {
+  const { given, events, calls } = world();
+  const stop = new AbortController();
+  const actor = hostFold(fold(events), given, stop.signal);
+  const { gained, wanted, lost } = await calls();
+  gained(0);
+  gained(1);
+  await until(events, 'begin 1');
+  wanted(0);
+  await until(events, 'release 0');
+  t.same(events.filter((event) => event === 'stop').length, 1);
+  lost(1);
+  while (actor.status().partitions.length > 0) await new Promise(setImmediate);
+  t.same(events.filter((event) => event === 'stop').length, 1, 'no clean stop without a lease');
+  stop.abort();
+  await actor.ended;
+});
 
 t.test('F4: a history that does not fit ends the actor; so does a mistake of ours', async (t) => {
   for (const error of [new HistoryError('another log'), new TypeError('a mistake')]) {
@@ -179,8 +170,7 @@ const worker = (work: WorkerDefinition<Task>['work'], isOpen = true): WorkerDefi
 const impatient = async (): Promise<Bus> => {
   const bus = await open();
   return Object.assign(Object.create(bus) as Bus, {
-    tasks: (stream: string, queue: string, filter: string) =>
-      bus.tasks(stream, `${queue}-impatient`, filter, { ackWaitMs: 1_000 }),
+    tasks: (stream: string, queue: string, filter: string) => bus.tasks(stream, `${queue}-impatient`, filter, { ackWaitMs: 1_000 }),
   });
 };
 
@@ -231,50 +221,47 @@ t.test('a task whose worker is gone is done by another', async (t) => {
   t.equal((await readLog(bus, 'BATCH', 'range.mapped')).length, 1);
 });
 
-t.test(
-  'a task is retried when something was away, fails when it cannot be done, and is left when its batch is not open',
-  async (t) => {
-    const bus = await tasksOf(t, 1, 2, 3);
-    let tries = 0;
-    const run = async (
-      definition: WorkerDefinition<Task>,
-      subject: string,
-      count: number,
-    ): Promise<{ tasks: number[]; counts: Record<string, number> }> => {
-      const stop = new AbortController();
-      const running = hostWorker(definition, world().given, stop.signal);
-      const tasks = await done(bus, subject, count);
-      stop.abort();
-      await running.ended;
-      return { tasks, counts: running.status().counts };
-    };
-    const { tasks, counts } = await run(
-      worker(async (task) => {
-        if (task.task === 1 && tries++ === 0) throw new RetryableError('away');
-        if (task.task === 2) throw new PromiseError('one record too many');
-        return task;
-      }),
-      'range.mapped',
-      2,
-    );
-    t.same(tasks, [3, 1]);
-    t.same(counts, { done: 2, failed: 1, left: 0 });
-    const [failed] = await readLog(bus, 'BATCH', 'range.failed');
-    t.same(JSON.parse(Buffer.from(failed?.body ?? '').toString()), {
-      batch: '000001',
-      task: 2,
-      reason: 'one record too many',
-    });
-    const other = await tasksOf(t, 4);
+t.test('a task is retried when something was away, fails when it cannot be done, and is left when its batch is not open', async (t) => {
+  const bus = await tasksOf(t, 1, 2, 3);
+  let tries = 0;
+  const run = async (
+    definition: WorkerDefinition<Task>,
+    subject: string,
+    count: number,
+  ): Promise<{ tasks: number[]; counts: Record<string, number> }> => {
     const stop = new AbortController();
-    const leaving = hostWorker(
-      worker(async (task) => task, false),
-      world().given,
-      stop.signal,
-    );
-    while (leaving.status().counts.left !== 1) await new Promise(setImmediate);
+    const running = hostWorker(definition, world().given, stop.signal);
+    const tasks = await done(bus, subject, count);
     stop.abort();
-    await leaving.ended;
-    t.equal(await other.last('BATCH', 'range.mapped'), undefined);
-  },
-);
+    await running.ended;
+    return { tasks, counts: running.status().counts };
+  };
+  const { tasks, counts } = await run(
+    worker(async (task) => {
+      if (task.task === 1 && tries++ === 0) throw new RetryableError('away');
+      if (task.task === 2) throw new PromiseError('one record too many');
+      return task;
+    }),
+    'range.mapped',
+    2,
+  );
+  t.same(tasks, [3, 1]);
+  t.same(counts, { done: 2, failed: 1, left: 0 });
+  const [failed] = await readLog(bus, 'BATCH', 'range.failed');
+  t.same(JSON.parse(Buffer.from(failed?.body ?? '').toString()), {
+    batch: '000001',
+    task: 2,
+    reason: 'one record too many',
+  });
+  const other = await tasksOf(t, 4);
+  const stop = new AbortController();
+  const leaving = hostWorker(
+    worker(async (task) => task, false),
+    world().given,
+    stop.signal,
+  );
+  while (leaving.status().counts.left !== 1) await new Promise(setImmediate);
+  stop.abort();
+  await leaving.ended;
+  t.equal(await other.last('BATCH', 'range.mapped'), undefined);
+});

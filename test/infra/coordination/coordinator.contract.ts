@@ -7,18 +7,34 @@ class Member {
   membership: Membership | undefined;
   private readonly waiting = new Set<() => void>();
 
-  constructor(readonly name: string, readonly coordinator: Coordinator) {}
+  constructor(
+    readonly name: string,
+    readonly coordinator: Coordinator,
+  ) {}
 
   async join(role: string, shares: number): Promise<void> {
     this.membership = await this.coordinator.join(role, this.name, shares, {
-      gained: (share) => { this.held.add(share); this.changed(); },
-      lost: (share) => { this.held.delete(share); this.changed(); },
-      wanted: (share) => { this.held.delete(share); void this.membership?.release(share); this.changed(); },
+      gained: (share) => {
+        this.held.add(share);
+        this.changed();
+      },
+      lost: (share) => {
+        this.held.delete(share);
+        this.changed();
+      },
+      wanted: (share) => {
+        this.held.delete(share);
+        void this.membership?.release(share);
+        this.changed();
+      },
     });
   }
 
   async until(isSo: () => boolean): Promise<void> {
-    while (!isSo()) await new Promise<void>((resolve) => { this.waiting.add(resolve); });
+    while (!isSo())
+      await new Promise<void>((resolve) => {
+        this.waiting.add(resolve);
+      });
   }
 
   private changed(): void {
@@ -27,7 +43,11 @@ class Member {
   }
 }
 
-export const coordinatorContract = (t: Test, name: string, open: (t: Test) => Promise<{ coordinator: Coordinator; vanish(): Promise<void> }>): void => {
+export const coordinatorContract = (
+  t: Test,
+  name: string,
+  open: (t: Test) => Promise<{ coordinator: Coordinator; vanish(): Promise<void> }>,
+): void => {
   t.test(`${name}: shares are spread evenly and move when members come and go`, async (t) => {
     const one = await open(t);
     const two = await open(t);

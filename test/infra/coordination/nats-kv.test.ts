@@ -2,8 +2,8 @@ import { pino } from 'pino';
 import t, { type Test } from 'tap';
 import type { Bus } from '../../../infra/bus/bus.js';
 import { openBus } from '../../../infra/bus/nats.js';
-import { natsCoordinator } from '../../../infra/coordination/nats-kv.js';
 import { dueShares } from '../../../infra/coordination/coordinator.js';
+import { natsCoordinator } from '../../../infra/coordination/nats-kv.js';
 import { OutOfReachError } from '../../../infra/errors.js';
 import { startNats } from '../../servers.js';
 import { coordinatorContract } from './coordinator.contract.js';
@@ -21,7 +21,11 @@ t.test('due shares: whoever follows them ends even, and nobody moves a share for
         const free = shares - holdings.reduce((sum, held) => sum + held, 0);
         holdings[i] = Math.min(due, (holdings[i] as number) + free);
       }
-      t.equal(holdings.reduce((sum, held) => sum + held, 0), shares, `${shares} among ${members}: ${holdings}`);
+      t.equal(
+        holdings.reduce((sum, held) => sum + held, 0),
+        shares,
+        `${shares} among ${members}: ${holdings}`,
+      );
       t.ok(Math.max(...holdings) - Math.min(...holdings) <= 1, `${shares} among ${members}: ${holdings}`);
     }
   }
@@ -32,13 +36,23 @@ t.test('due shares: whoever follows them ends even, and nobody moves a share for
 const open = async (t: Test) => {
   let bus: Bus | undefined;
   let isGone = false;
-  const coordinator = natsCoordinator(async () => {
-    if (isGone) throw new OutOfReachError('gone');
-    bus = await openBus({ nats: nats.url }, 'leases');
-    return bus;
-  }, { ttlMs: 1_500, renewMs: 400 }, pino({ level: 'silent' }));
+  const coordinator = natsCoordinator(
+    async () => {
+      if (isGone) throw new OutOfReachError('gone');
+      bus = await openBus({ nats: nats.url }, 'leases');
+      return bus;
+    },
+    { ttlMs: 1_500, renewMs: 400 },
+    pino({ level: 'silent' }),
+  );
   t.teardown(() => coordinator.close());
-  return { coordinator, vanish: async () => { isGone = true; await bus?.close(); } };
+  return {
+    coordinator,
+    vanish: async () => {
+      isGone = true;
+      await bus?.close();
+    },
+  };
 };
 
 coordinatorContract(t, 'nats-kv', open);

@@ -5,9 +5,7 @@ import t from 'tap';
 import { cpuBetween, parseStat, readProcesses, typedName } from '../../../infra/probe/processes.js';
 
 t.test('a process may have any character in its name', async (t) => {
-  const stat = parseStat(
-    '17 (a) b (c) S 1 17 17 0 -1 4194560 500 0 0 0 250 150 0 0 20 0 1 0 987 1000000 321 18446744073709551615 1',
-  );
+  const stat = parseStat('17 (a) b (c) S 1 17 17 0 -1 4194560 500 0 0 0 250 150 0 0 20 0 1 0 987 1000000 321 18446744073709551615 1');
   t.strictSame(stat, { name: 'a) b (c', cpuMs: 4000, started: 987, rssPages: 321 });
   t.equal(parseStat(''), undefined);
   t.equal(parseStat('17 (cut) S 1'), undefined);

@@ -77,9 +77,7 @@ t.test('a file has the twelve columns, in their order and of their types, and it
       'msg_num INTEGER',
     ],
   );
-  t.strictSame(await sql.rows('SELECT * FROM read_parquet($f)', { f: [file('a.parquet')] }), [
-    toViewRow('web', minute, row()),
-  ]);
+  t.strictSame(await sql.rows('SELECT * FROM read_parquet($f)', { f: [file('a.parquet')] }), [toViewRow('web', minute, row())]);
   t.strictSame(
     await sql.rows(`SELECT decode(key) AS k, decode(value) AS v FROM parquet_kv_metadata($f)`, {
       f: [file('a.parquet')],
@@ -92,18 +90,7 @@ t.test('a file has the twelve columns, in their order and of their types, and it
 });
 
 const services = fc.oneof(
-  fc.constantFrom(
-    'web',
-    '__proto__',
-    '../up',
-    'a.b.c',
-    'constructor',
-    'Web',
-    'x'.repeat(300),
-    'é',
-    'e\u0301',
-    'nul\u0000nul',
-  ),
+  fc.constantFrom('web', '__proto__', '../up', 'a.b.c', 'constructor', 'Web', 'x'.repeat(300), 'é', 'e\u0301', 'nul\u0000nul'),
   fc.string({ minLength: 1, unit: 'grapheme' }),
 );
 const sums = fc
@@ -150,34 +137,29 @@ const keyedRows: fc.Arbitrary<KeyedRow[]> = fc
     })),
   );
 
-t.test(
-  'rows come back to the bit, sorted by service and minute, whatever the names and however large the sums',
-  async (t) => {
-    let n = 0;
-    await fc.assert(
-      fc.asyncProperty(keyedRows, async (rows) => {
-        const name = file(`property-${n++}.parquet`);
-        await files.write(name, rows, {});
-        const columns = await files.read(name);
-        const sorted = rows.toSorted(
-          (a, b) => Buffer.compare(Buffer.from(a.service), Buffer.from(b.service)) || a.minute - b.minute,
-        );
-        t.strictSame(
-          [...(columns.services ?? [])],
-          sorted.map(({ service }) => service),
-        );
-        t.strictSame(
-          [...columns.minute],
-          sorted.map(({ minute }) => minute),
-        );
-        sorted.forEach((keyed, i) => {
-          if (!equalRows(rowAt(columns, i), keyed.row)) t.strictSame(rowAt(columns, i), keyed.row);
-        });
-      }),
-      { numRuns: 60 },
-    );
-  },
-);
+t.test('rows come back to the bit, sorted by service and minute, whatever the names and however large the sums', async (t) => {
+  let n = 0;
+  await fc.assert(
+    fc.asyncProperty(keyedRows, async (rows) => {
+      const name = file(`property-${n++}.parquet`);
+      await files.write(name, rows, {});
+      const columns = await files.read(name);
+      const sorted = rows.toSorted((a, b) => Buffer.compare(Buffer.from(a.service), Buffer.from(b.service)) || a.minute - b.minute);
+      t.strictSame(
+        [...(columns.services ?? [])],
+        sorted.map(({ service }) => service),
+      );
+      t.strictSame(
+        [...columns.minute],
+        sorted.map(({ minute }) => minute),
+      );
+      sorted.forEach((keyed, i) => {
+        if (!equalRows(rowAt(columns, i), keyed.row)) t.strictSame(rowAt(columns, i), keyed.row);
+      });
+    }),
+    { numRuns: 60 },
+  );
+});
 
 t.test('more rows than a chunk or a row group holds', async (t) => {
   const rows = Array.from({ length: 10_000 }, (_, i) => ({
@@ -240,11 +222,7 @@ t.test('a double gives its millionths back below exactBelow, and not always from
 
 t.test('DuckDB touches only the named folders, and its settings stay', async (t) => {
   await writeFile(file('[x]*.csv'), 'a\n1\n');
-  t.strictSame(
-    await sql.rows('SELECT a FROM read_csv($f)', { f: [file('[x]*.csv')] }),
-    [{ a: 1n }],
-    'a path is no pattern',
-  );
+  t.strictSame(await sql.rows('SELECT a FROM read_csv($f)', { f: [file('[x]*.csv')] }), [{ a: 1n }], 'a path is no pattern');
   await t.rejects(sql.rows('SELECT * FROM read_text($f)', { f: ['/etc/hostname'] }), /Permission/);
   await t.rejects(sql.rows('SELECT * FROM read_text($f)', { f: [`${folder}/../x`] }), /Permission/);
   await t.rejects(sql.run('SET enable_external_access = true'));
@@ -257,9 +235,7 @@ t.test('sessions have temporary tables of their own, and what does not fit the m
     [1, 2].map((n) =>
       small.session(async (session) => {
         await session.run(`CREATE TEMP TABLE x AS SELECT range * ${n} AS a FROM range(6000000)`);
-        t.strictSame(await session.rows('SELECT sum(a)::BIGINT AS s FROM x'), [
-          { s: (BigInt(n) * 6000000n * 5999999n) / 2n },
-        ]);
+        t.strictSame(await session.rows('SELECT sum(a)::BIGINT AS s FROM x'), [{ s: (BigInt(n) * 6000000n * 5999999n) / 2n }]);
       }),
     ),
   );

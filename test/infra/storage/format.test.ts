@@ -40,15 +40,7 @@ t.test('start refuses data of a newer format before a server runs on it', async 
   const root = temporaryFolder(t);
   writeFileSync(fileOf(root), '{"format":9}');
   const [port, httpPort] = await freePorts(2);
-  const { code, stderr } = await runCli([
-    'start',
-    '--data',
-    root,
-    '--nats-port',
-    `${port}`,
-    '--nats-http-port',
-    `${httpPort}`,
-  ]);
+  const { code, stderr } = await runCli(['start', '--data', root, '--nats-port', `${port}`, '--nats-http-port', `${httpPort}`]);
   t.equal(code, 3);
   t.match(stderr, /format 9/);
   t.notOk(existsSync(path.join(root, 'nats')));

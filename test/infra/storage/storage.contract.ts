@@ -35,9 +35,7 @@ export const storageContract = (t: Test, open: (t: Test) => Promise<Storage>): v
 
   t.test('create: of eight at once one wins', async (t) => {
     const storage = await open(t);
-    const outcomes = await Promise.allSettled(
-      Array.from({ length: 8 }, (_, i) => storage.create('views/raced/x', bytes(`writer ${i}`))),
-    );
+    const outcomes = await Promise.allSettled(Array.from({ length: 8 }, (_, i) => storage.create('views/raced/x', bytes(`writer ${i}`))));
     const winners = outcomes.flatMap((outcome, i) => (outcome.status === 'fulfilled' ? [i] : []));
     t.equal(winners.length, 1);
     for (const outcome of outcomes) {
@@ -176,8 +174,7 @@ export const storageContract = (t: Test, open: (t: Test) => Promise<Storage>): v
 
   t.test('list: every file below a folder, sorted; none of another', async (t) => {
     const storage = await open(t);
-    for (const path of ['raw/b/2', 'raw/a/1', 'raw/a/0', 'rawer/x', 'raw/%2E%2E/z'])
-      await storage.create(path, bytes('.'));
+    for (const path of ['raw/b/2', 'raw/a/1', 'raw/a/0', 'rawer/x', 'raw/%2E%2E/z']) await storage.create(path, bytes('.'));
     t.strictSame(await storage.list('raw'), ['raw/%2E%2E/z', 'raw/a/0', 'raw/a/1', 'raw/b/2']);
     t.strictSame(await storage.list('raw/a'), ['raw/a/0', 'raw/a/1']);
   });

@@ -20,9 +20,7 @@ t.test('made-up readings are accepted, and the same seed gives the same ones', a
   );
   t.pass('for any seed, service and instant');
   const at = Date.UTC(2026, 0, 5, 12);
-  const lines = [1, 2].flatMap((seed) =>
-    services.map((service) => madeUpLine(seed, service, at).replace(/^.*timestamp/, '')),
-  );
+  const lines = [1, 2].flatMap((seed) => services.map((service) => madeUpLine(seed, service, at).replace(/^.*timestamp/, '')));
   t.equal(new Set(lines).size, lines.length, 'other seeds and services, other readings');
 });
 

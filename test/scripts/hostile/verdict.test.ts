@@ -54,11 +54,9 @@ t.test('the buffer reads every hostile line as the independent count does', (t) 
           ? ['refused', read.reason, read.service, read.agent, read.n]
           : ['accepted', read.service, read.at, read.cpu, read.ram, read.disk, read.agent, read.n];
         const { kind, service } = verdict;
-        const ours =
-          kind === 'refused' ? [kind, verdict.reason, service] : [kind, service, verdict.at, ...verdict.values];
+        const ours = kind === 'refused' ? [kind, verdict.reason, service] : [kind, service, verdict.at, ...verdict.values];
         const both = [...ours, verdict.identity?.agent, verdict.identity?.n];
-        if (JSON.stringify(theirs) !== JSON.stringify(both))
-          t.fail(`${subject} ${line}: ${theirs.join(' ')}, counted ${both.join(' ')}`);
+        if (JSON.stringify(theirs) !== JSON.stringify(both)) t.fail(`${subject} ${line}: ${theirs.join(' ')}, counted ${both.join(' ')}`);
       }
     }
   }
@@ -90,8 +88,7 @@ t.test('the same seed gives the same messages and file, and counts copies once',
 
 t.test('a row too many, one too few, one that differs and one that is there twice are differences', (t) => {
   const expected = new Expected();
-  const line = (service: string, cpu: number) =>
-    Buffer.from(JSON.stringify({ service, timestamp: now, cpu, ram: 1, disk: 2 }));
+  const line = (service: string, cpu: number) => Buffer.from(JSON.stringify({ service, timestamp: now, cpu, ram: 1, disk: 2 }));
   for (const [service, cpu] of [
     ['a', 1],
     ['a', 5],

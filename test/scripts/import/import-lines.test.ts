@@ -49,11 +49,7 @@ const mixedCounts = { taken: 1800, refused: { 'not JSON': 100, 'cpu below 0': 10
 
 t.test('the lanes use every partition', async (t) => {
   for (const partitions of [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 12, 14, 15, 16]) {
-    t.equal(
-      new Set(laneSubjects().map((subject) => partitionOf(subject, partitions))).size,
-      partitions,
-      `of ${partitions}`,
-    );
+    t.equal(new Set(laneSubjects().map((subject) => partitionOf(subject, partitions))).size, partitions, `of ${partitions}`);
   }
 });
 

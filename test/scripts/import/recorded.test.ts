@@ -16,8 +16,7 @@ const splitBytes = async (content: string | Buffer, size = 65_536): Promise<Buff
   return lines;
 };
 
-const split = async (content: string | Buffer, size?: number): Promise<string[]> =>
-  (await splitBytes(content, size)).map(String);
+const split = async (content: string | Buffer, size?: number): Promise<string[]> => (await splitBytes(content, size)).map(String);
 
 const parse = (line: string): unknown => {
   try {
@@ -110,9 +109,7 @@ for (const [form, write] of Object.entries(writers)) {
       fc.asyncProperty(readings, chunkSize, async (all, size) => {
         const lines = await split(write(all), size);
         const expected = form.includes('batches') ? all.flatMap((one) => [one, one]) : all;
-        return (
-          lines.every((line) => !/[\r\n]/.test(line)) && JSON.stringify(lines.map(parse)) === JSON.stringify(expected)
-        );
+        return lines.every((line) => !/[\r\n]/.test(line)) && JSON.stringify(lines.map(parse)) === JSON.stringify(expected);
       }),
       { numRuns: 150 },
     );
@@ -187,9 +184,7 @@ t.test('elements of a list that are no objects come through, each as one', async
 t.test('what is not UTF-8 is refused, not mended', async (t) => {
   const good = { service: 'w#b', timestamp: 1795428900, cpu: 1, ram: 1, disk: 1 };
   const wrong = (text: string): Buffer =>
-    Buffer.concat(
-      text.split('#').flatMap((part, i) => (i === 0 ? [Buffer.from(part)] : [Buffer.of(0xff), Buffer.from(part)])),
-    );
+    Buffer.concat(text.split('#').flatMap((part, i) => (i === 0 ? [Buffer.from(part)] : [Buffer.of(0xff), Buffer.from(part)])));
   const line = JSON.stringify(good);
   for (const file of [`${line}\n{}\n{}\n`, `[${line}]`, `${line}${line}`, python(good)]) {
     const [first] = await splitBytes(wrong(file));
@@ -200,11 +195,7 @@ t.test('what is not UTF-8 is refused, not mended', async (t) => {
     t.equal(isRefusal(outcome) && outcome.reason, 'not UTF-8', file);
   }
   t.strictSame(await splitBytes(wrong('#\r\n#\n')), [Buffer.of(0xff), Buffer.of(0xff)], 'byte for byte');
-  t.strictSame(
-    await split('\u00a0\n \t\n'),
-    ['\u00a0'],
-    'only ASCII whitespace makes an empty line, as it does for the buffer',
-  );
+  t.strictSame(await split('\u00a0\n \t\n'), ['\u00a0'], 'only ASCII whitespace makes an empty line, as it does for the buffer');
 });
 
 t.test('an altered line is refused even where it would be right without what was cut off', async (t) => {
@@ -235,28 +226,7 @@ t.test('memory is bounded: an element without an end is cut, and those behind it
 
 t.test('whatever the bytes, in whatever chunks: the same lines, and an end', async () => {
   const pieces = fc.array(
-    fc.constantFrom(
-      '{',
-      '}',
-      '[',
-      ']',
-      '(',
-      ')',
-      "'",
-      '"',
-      ':',
-      ',',
-      ' ',
-      '\n',
-      '\\',
-      'a',
-      '1',
-      "u'",
-      "{'a': 1}",
-      '{"a":1}',
-      'ü',
-      '\r',
-    ),
+    fc.constantFrom('{', '}', '[', ']', '(', ')', "'", '"', ':', ',', ' ', '\n', '\\', 'a', '1', "u'", "{'a': 1}", '{"a":1}', 'ü', '\r'),
     { maxLength: 60 },
   );
   await fc.assert(

@@ -10,8 +10,12 @@ import { temporaryFolder } from '../../servers.js';
 t.test('a second start on the same folder is refused, and says who has it', (t) => {
   const data = temporaryFolder(t);
   const release = lockData(data);
-  t.throws(() => lockData(data), new OutOfReachError(
-    `a Tidemark with pid ${process.pid} runs on ${data} already: ask that one (npx tidemark query …), stop it, or give another folder with --data`));
+  t.throws(
+    () => lockData(data),
+    new OutOfReachError(
+      `a Tidemark with pid ${process.pid} runs on ${data} already: ask that one (npx tidemark query …), stop it, or give another folder with --data`,
+    ),
+  );
   release();
   t.notOk(existsSync(path.join(data, 'lock')));
   lockData(data)();
@@ -32,7 +36,7 @@ t.test('the lock of a process that is gone is taken over, also when its pid went
   t.end();
 });
 
-t.test('the end of one who lost the lock leaves the new holder\'s alone', (t) => {
+t.test("the end of one who lost the lock leaves the new holder's alone", (t) => {
   const data = temporaryFolder(t);
   const release = lockData(data);
   const file = path.join(data, 'lock');

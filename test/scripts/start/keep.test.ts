@@ -12,17 +12,30 @@ const launcher = () => {
   let failNext = 0;
   return {
     all,
-    failNext: (times: number) => { failNext = times; },
+    failNext: (times: number) => {
+      failNext = times;
+    },
     launch: async (): Promise<Running> => {
       if (failNext-- > 0) throw new OutOfReachError('not now');
       let end: (how: string) => void = () => undefined;
-      const ended = new Promise<string>((resolve) => { end = resolve; });
-      const one = { isGone: false, end: (how: string) => { one.isGone = true; end(how); } };
+      const ended = new Promise<string>((resolve) => {
+        end = resolve;
+      });
+      const one = {
+        isGone: false,
+        end: (how: string) => {
+          one.isGone = true;
+          end(how);
+        },
+      };
       all.push(one);
       waiting.shift()?.();
       return { pid: all.length, ended, stop: async () => one.end('stopped') };
     },
-    next: () => new Promise<void>((resolve) => { waiting.push(resolve); }),
+    next: () =>
+      new Promise<void>((resolve) => {
+        waiting.push(resolve);
+      }),
   };
 };
 
@@ -39,7 +52,7 @@ t.test('who dies is brought back, also when that does not work at once, and a st
   t.ok(all.every(({ isGone }) => isGone));
 });
 
-t.test('the first launch\'s error is the caller\'s', async (t) => {
+t.test("the first launch's error is the caller's", async (t) => {
   const { launch, failNext } = launcher();
   failNext(1);
   await t.rejects(keep('x', launch, { log }), { message: 'not now' });

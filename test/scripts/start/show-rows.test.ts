@@ -3,8 +3,18 @@ import type { ViewRow } from '../../../protocol/minute-row.js';
 import { proofLine, showRows } from '../../../scripts/start/show-rows.js';
 
 const row = (service: string, time: string, messages: number): ViewRow => ({
-  service, time_stamp: `2026-11-24T${time}:00Z`, cpu: 50 * messages, ram: 20 * messages, disk: 10 * messages,
-  max_cpu_time: `2026-11-24T${time}:07.000Z`, max_cpu: 99.5, max_ram_time: '', max_ram: 0, max_disk_time: '', max_disk: 0, msg_num: messages,
+  service,
+  time_stamp: `2026-11-24T${time}:00Z`,
+  cpu: 50 * messages,
+  ram: 20 * messages,
+  disk: 10 * messages,
+  max_cpu_time: `2026-11-24T${time}:07.000Z`,
+  max_cpu: 99.5,
+  max_ram_time: '',
+  max_ram: 0,
+  max_disk_time: '',
+  max_disk: 0,
+  msg_num: messages,
 });
 
 const screen = (isTTY: boolean) => {

@@ -34,16 +34,22 @@ const start = (t: Test, data: string, flags: string[]): Started => {
   };
   child.stdout.on('data', hear);
   child.stderr.on('data', hear);
-  const ended = new Promise<number | null>((resolve) => { child.once('close', (code) => resolve(code)); });
-  const says = (pattern: RegExp): Promise<string> => new Promise((resolve, reject) => {
-    const look = () => {
-      const found = pattern.exec(text)?.[0];
-      if (found !== undefined) { listeners.delete(look); resolve(found); }
-    };
-    listeners.add(look);
-    void ended.then(() => reject(new OutOfReachError(`ended before it said ${pattern}:\n${text}`)));
-    look();
+  const ended = new Promise<number | null>((resolve) => {
+    child.once('close', (code) => resolve(code));
   });
+  const says = (pattern: RegExp): Promise<string> =>
+    new Promise((resolve, reject) => {
+      const look = () => {
+        const found = pattern.exec(text)?.[0];
+        if (found !== undefined) {
+          listeners.delete(look);
+          resolve(found);
+        }
+      };
+      listeners.add(look);
+      void ended.then(() => reject(new OutOfReachError(`ended before it said ${pattern}:\n${text}`)));
+      look();
+    });
   t.teardown(async () => {
     child.kill('SIGTERM');
     await ended;
@@ -54,14 +60,20 @@ const start = (t: Test, data: string, flags: string[]): Started => {
 /** Of the processes that run now: pid to command line. */
 const processesNaming = (text: string): Map<number, string> => {
   const { stdout } = spawnSync('ps', ['-eo', 'pid=,args='], { encoding: 'utf8' });
-  const lines = stdout.split('\n').map((line) => /^ *(\d+) (.*)$/.exec(line)).filter((match) => match !== null);
+  const lines = stdout
+    .split('\n')
+    .map((line) => /^ *(\d+) (.*)$/.exec(line))
+    .filter((match) => match !== null);
   return new Map(lines.filter((match) => match[2]?.includes(text)).map((match) => [Number(match[1]), match[2] ?? '']));
 };
 
 const childrenOf = (pid: number): number[] => {
   const { stdout } = spawnSync('ps', ['-eo', 'pid=,ppid=,args='], { encoding: 'utf8' });
-  return stdout.split('\n').map((line) => line.trim().split(/\s+/))
-    .filter(([, parent, ...args]) => Number(parent) === pid && args.join(' ').includes('actor-process')).map(([child]) => Number(child));
+  return stdout
+    .split('\n')
+    .map((line) => line.trim().split(/\s+/))
+    .filter(([, parent, ...args]) => Number(parent) === pid && args.join(' ').includes('actor-process'))
+    .map(([child]) => Number(child));
 };
 
 const until = async (holds: () => boolean | Promise<boolean>): Promise<void> => {
