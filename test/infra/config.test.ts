@@ -54,7 +54,7 @@ t.test('settings are frozen, and all defaults are valid', (t) => {
   t.ok(Object.isFrozen(settings));
   t.same(Object.keys(settings), settingNames);
   t.equal(settings.nats, undefined);
-  t.equal(settings.memoryMiB, 512);
+  t.equal(settings.memoryMiB, 256);
   t.end();
 });
 

@@ -69,7 +69,7 @@ const stopPastLeases = async (t: Test, system: UnderLoad, processes: readonly Ac
         return holder !== undefined && holder !== owner.instance ? true : undefined;
       });
       const tookMs = Math.round(performance.now() - stoppedAt);
-      t.ok(tookMs < 3_000, `${owner.actor}: another has its lease after ${tookMs} ms`);
+      t.ok(tookMs < 10_000, `${owner.actor}: another has its lease after ${tookMs} ms`);
       const [stream, subject] = outputs[owner.actor] as (typeof outputs)[string];
       const last = async (): Promise<number> => (await system.bus.last(stream(owner.share), subject(owner.share)))?.sequence ?? 0;
       const before = await last();
