@@ -76,8 +76,15 @@ t.test('METRICS full: it refuses what is new, its sources keep it, and everythin
 t.test('SEGMENTS full: the buffer waits, METRICS fills up and status says so, and all goes on by itself when there is room', async (t) => {
   const system = await startSystem(t, small, ['buffer']);
   const load = await openLoad(t, system);
+  load.publish(100);
+  await until(() => load.source.counts.sealed > 0 || undefined); // the buffer is at work
   load.publish(15_000);
-  await until(() => load.source.counts.turnedAway > 0 || undefined); // what SEGMENTS refuses stays in METRICS, until that is full too
+  const isHalfFull = async (): Promise<boolean> => {
+    const log = (await system.bus.logs()).find(({ name }) => name === 'SEGMENTS-0');
+    return log !== undefined && log.bytes > log.bytesMax / 2;
+  };
+  // What SEGMENTS refuses stays in METRICS, until that is full too.
+  await until(async () => ((await isHalfFull()) && load.source.counts.turnedAway > 0) || undefined);
   const { sealed } = load.source.counts;
   t.ok(sealed > 0 && sealed < load.readings.length, `${sealed} are sealed`);
   await until(async () => /METRICS is \d+ % full/.test((await readStatus(system.bus, system)).problems.join('; ')) || undefined);

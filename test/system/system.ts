@@ -121,7 +121,7 @@ export const publishAll = async (
   readings: readonly Reading[],
   { agent = randomBytes(4).toString('hex') } = {},
 ): Promise<Position> => {
-  const connection = await connectSource({ ...settings, nats: settings.nats as string }, 'test source');
+  const connection = await answered(() => connectSource({ ...settings, nats: settings.nats as string }, 'test source')); // it may be down for a moment
   const position = new Array<number>(settings.partitions).fill(0);
   const bySubject = new Map<string, string[]>();
   for (const reading of readings) {
