@@ -57,7 +57,7 @@ export interface TestNats {
 }
 
 /** Kills a process when this one is gone, by whatever signal: its standard input ends then. */
-const guard = (pid: number): (() => void) => {
+export const guard = (pid: number): (() => void) => {
   const shell = spawn('sh', ['-c', `read -r line; kill -9 ${pid}`], { detached: true, stdio: ['pipe', 'ignore', 'ignore'] });
   shell.unref();
   (shell.stdin as unknown as Socket).unref();
