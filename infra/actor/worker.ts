@@ -20,9 +20,6 @@ export interface WorkerDefinition<T extends { batch: string; task: number }> {
   readonly work: (task: T, env: Env) => Promise<unknown>;
 }
 
-const ackWaitMs = 60_000;
-const stillWorkingMs = 10_000;
-
 /** Starts a worker on this instance; see hostFold. */
 export const hostWorker = <T extends { batch: string; task: number }>(
   worker: WorkerDefinition<T>,
@@ -31,6 +28,7 @@ export const hostWorker = <T extends { batch: string; task: number }>(
 ): RunningActor => {
   const instance = newInstance();
   const log = world.log.child({ actor: worker.name, instance });
+  const ackWaitMs = world.settings.taskAgainMs;
   const counts = { done: 0, failed: 0, left: 0 };
   let state = 'standby';
 
@@ -67,7 +65,7 @@ export const hostWorker = <T extends { batch: string; task: number }>(
       await task.done();
       return;
     }
-    const still = setInterval(() => task.working(), stillWorkingMs);
+    const still = setInterval(() => task.working(), ackWaitMs / 5);
     state = 'working';
     try {
       crashPoint(`${worker.name}.${worker.takes}.before`);

@@ -109,6 +109,7 @@ export interface Bus {
   publish(subject: string, body: Uint8Array | string, options?: PublishOptions): Promise<number>;
   /** Removes messages of a log on a filter, strictly below a sequence. */
   purge(stream: string, filter: string, below: number): Promise<void>;
+  /** The queue is made if it is not there; one that is takes this `ackWaitMs`: how long a worker may be silent about a task. */
   tasks(
     stream: string,
     queue: string,

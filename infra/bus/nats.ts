@@ -1,5 +1,4 @@
 /** The Bus over NATS JetStream (@nats-io v3, server 2.15 or newer). */
-import { readFileSync } from 'node:fs';
 import {
   AckPolicy,
   DeliverPolicy,
@@ -14,8 +13,6 @@ import {
 import { Kvm } from '@nats-io/kv';
 import {
   connect,
-  createInbox,
-  credsAuthenticator,
   type Msg,
   type MsgHdrs,
   type NatsConnection,
@@ -24,6 +21,7 @@ import {
 } from '@nats-io/transport-node';
 import { FencedError, messageOf, OutOfReachError, RetryableError } from '../errors.js';
 import type { Bucket, Bus, LogMessage, LogOptions, LogReader, PlainMessage, PublishOptions, Task } from './bus.js';
+import { newInbox, readCredentials } from './credentials.js';
 import { openLogReader } from './log-reader.js';
 import { PublishAnswers } from './publish-answers.js';
 
@@ -38,7 +36,7 @@ export const connectionOptions = (settings: NatsSettings, name: string) => ({
   servers: settings.nats.split(','),
   name,
   timeout: 5_000,
-  ...(settings.natsCreds ? { authenticator: credsAuthenticator(readFileSync(settings.natsCreds)) } : {}),
+  ...(settings.natsCreds ? readCredentials(settings.natsCreds) : {}),
   ...(settings.natsCa ? { tls: { caFile: settings.natsCa } } : {}),
 });
 
@@ -164,16 +162,19 @@ class NatsBus implements Bus {
   }
 
   async tasks(stream: string, queue: string, filter: string, options: { ackWaitMs: number }) {
-    await this.reach(`joining the queue ${queue}`, () =>
-      this.manager.consumers.add(stream, {
-        durable_name: queue,
-        filter_subject: filter,
-        ack_policy: AckPolicy.Explicit,
-        ack_wait: nanos(options.ackWaitMs),
-        deliver_policy: DeliverPolicy.All,
-        max_ack_pending: 1_000,
-      }),
-    );
+    const wanted = {
+      durable_name: queue,
+      filter_subject: filter,
+      ack_policy: AckPolicy.Explicit,
+      ack_wait: nanos(options.ackWaitMs),
+      deliver_policy: DeliverPolicy.All,
+      max_ack_pending: 1_000,
+    };
+    await this.reach(`joining the queue ${queue}`, async () => {
+      const there = await this.manager.consumers.info(stream, queue).catch(() => undefined);
+      if (there === undefined) await this.manager.consumers.add(stream, wanted);
+      else if (there.config.ack_wait !== wanted.ack_wait) await this.manager.consumers.update(stream, queue, wanted); // the last setting counts
+    });
     const consumer = await this.js.consumers.get(stream, queue);
     let isOpen = true;
     const connection = this.connection;
@@ -206,7 +207,7 @@ class NatsBus implements Bus {
   }
 
   async *ask(subject: string, body: Uint8Array | string, options: { timeoutMs: number }): AsyncGenerator<PlainMessage> {
-    const inbox = createInbox();
+    const inbox = newInbox(this.connection);
     const subscription = this.connection.subscribe(inbox);
     const answers = subscription[Symbol.asyncIterator]();
     try {
