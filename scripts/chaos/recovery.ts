@@ -17,6 +17,9 @@ interface Waiting {
   isDisturbed: boolean;
 }
 
+/** An output that comes so soon after its owner's end was under way before: a lease takes longer to expire. */
+const underWayMs = 100;
+
 export interface RecoveryTimes {
   readonly count: number;
   readonly p50Ms: number;
@@ -64,9 +67,9 @@ export class Recovery {
     }
   }
 
-  /** Their owner is gone. */
-  killed(subjects: readonly string[]): void {
-    for (const subject of subjects) this.#waiting.set(subject, { since: performance.now(), isDisturbed: false });
+  /** Their owner is gone. `isDisturbed`: maybe others with it, so that its successor may have to be started first. */
+  killed(subjects: readonly string[], isDisturbed = false): void {
+    for (const subject of subjects) this.#waiting.set(subject, { since: performance.now(), isDisturbed });
   }
 
   /** Another fault begins: what has not recovered yet is counted apart. */
@@ -74,9 +77,14 @@ export class Recovery {
     for (const waiting of this.#waiting.values()) waiting.isDisturbed = true;
   }
 
-  /** Resolves when everything that was killed works again. */
-  async settled(): Promise<void> {
-    await this.#until(() => this.#waiting.size === 0);
+  /** Resolves when everything that was killed works again, or after `waitMsMax`. */
+  async settled(waitMsMax = 60_000): Promise<void> {
+    await this.#until(() => this.#waiting.size === 0, waitMsMax);
+  }
+
+  /** Resolves when every output that was ever seen was seen once more, or after `waitMsMax`. */
+  async allWork(waitMsMax: number): Promise<void> {
+    await this.eachAgain([...this.#lastAt.keys()], waitMsMax);
   }
 
   /** Resolves when so many partitions' outputs were seen. */
@@ -93,18 +101,26 @@ export class Recovery {
     return Object.fromEntries(subjects.map((subject) => [subject, Math.round(this.#gapsMs.get(subject) ?? Number.NaN)]));
   }
 
-  /** Resolves when each of them was seen once more. */
-  async eachAgain(subjects: readonly string[]): Promise<void> {
+  /** Resolves when each of them was seen once more, or after `waitMsMax`. */
+  async eachAgain(subjects: readonly string[], waitMsMax = Number.POSITIVE_INFINITY): Promise<void> {
     const since = performance.now();
-    await this.#until(() => subjects.every((subject) => (this.#lastAt.get(subject) ?? 0) > since));
+    await this.#until(() => subjects.every((subject) => (this.#lastAt.get(subject) ?? 0) > since), waitMsMax);
   }
 
-  async #until(isSo: () => boolean): Promise<void> {
-    while (!isSo()) {
+  async #until(isSo: () => boolean, waitMsMax = Number.POSITIVE_INFINITY): Promise<void> {
+    let isLate = false;
+    const late = Number.isFinite(waitMsMax)
+      ? setTimeout(() => {
+          isLate = true;
+          this.#arrived();
+        }, waitMsMax)
+      : undefined;
+    while (!isSo() && !isLate) {
       await new Promise<void>((resolve) => {
         this.#arrived = resolve;
       });
     }
+    clearTimeout(late);
   }
 
   /** By output; `disturbed`: another fault came before it worked again. */
@@ -125,8 +141,9 @@ export class Recovery {
   #settle(subject: string): void {
     const waiting = this.#waiting.get(subject);
     if (waiting === undefined) return;
-    this.#waiting.delete(subject);
     const ms = performance.now() - waiting.since;
+    if (ms < underWayMs) return;
+    this.#waiting.delete(subject);
     if (waiting.isDisturbed) {
       this.#disturbedMs.push(ms);
       return;

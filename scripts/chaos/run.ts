@@ -47,6 +47,9 @@ export interface ChaosReport {
   readonly data: string;
 }
 
+/** Past that the run goes on, and what still waits counts as disturbed. */
+const settledMsMax = 15_000;
+
 const sleep = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
 
 interface Scene {
@@ -70,12 +73,17 @@ const killThem = async (victims: readonly Victim[], { random, recovery, strikes 
   strikes(victims.map(({ name }) => name).join(', '));
   const workedOn = await Promise.all(victims.map(({ pid }) => recovery.worksOn(pid)));
   await Promise.all(victims.map((victim) => victim.kill()));
-  recovery.killed(workedOn.flat());
+  recovery.killed(workedOn.flat(), victims.length > 1);
   await sleep(random.between(0, downMsMax));
   await Promise.all(victims.map((victim) => victim.start()));
 };
+/** Every other time while all work, and with nothing else until others have taken over: how long that takes is measured. */
 const killOne: Fault = async (scene) => {
+  const { random, recovery } = scene;
+  const isAlone = random.next() < 0.5;
+  if (isAlone) await recovery.allWork(settledMsMax);
   await killThem([pickOne(scene)], scene, 2_000);
+  if (isAlone) await recovery.settled(settledMsMax);
   return 'kill';
 };
 const pauseOne: Fault = async (scene) => {

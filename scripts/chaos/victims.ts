@@ -144,6 +144,8 @@ export const flagsOf = ({ url, data, httpPort }: { url: string; data: string; ht
   '1s',
   '--segments-keep',
   '5s',
+  '--task-again',
+  '2s',
   '--log-level',
   'info',
 ];
