@@ -71,6 +71,12 @@ const checkTogether = (settings: Settings, origins: Origins): void => {
       throw new SettingsError(`${name} ${settings[name]} (${origins[name]}) comes in a later version: this one has ${only} alone`);
     }
   }
+  if (settings.host !== undefined && settings.token === undefined && settings.tokenFile === undefined) {
+    throw new SettingsError(
+      `host ${settings.host} (${origins.host}) lets other machines ask: add a token by --token-file FILE or TIDEMARK_TOKEN, ` +
+        'or leave --host out',
+    );
+  }
   if (settings.partEveryMs > settings.batchEveryMs) {
     throw new SettingsError(
       `part-every (${origins.partEveryMs}) is longer than batch-every (${origins.batchEveryMs}): ` +

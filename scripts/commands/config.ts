@@ -16,6 +16,7 @@ import { columns } from '../table.js';
 export const shown = (name: SettingName, settings: Settings): string | undefined => {
   const value = settings[name];
   if (value === undefined) return undefined;
+  if (name === 'token') return '***';
   const { placeholder } = settingsTable[name];
   if (name === 'memoryMiB') return `${value}MiB`;
   if (placeholder === 'TIME') return formatDuration(value as number);
