@@ -83,8 +83,13 @@ const readRefusal = (body: Uint8Array): ViewRefused | undefined => {
 
 type Visit = (service: string, minute: number, row: MinuteRow) => void;
 
-/** @throws UsageError, OutOfReachError (nobody answers, `after` not reached in time, a chunk is missing), PromiseError */
-const askView = async (bus: Bus, asked: ViewAsked, visit: Visit): Promise<Terms> => {
+/**
+ * The chunks of an answer as blocks of doubles (row-blocks.ts), in order, all of one position.
+ * @param take gives back the chunk's terms
+ * @throws UsageError, OutOfReachError (nobody answers, `after` not reached in time, a chunk is missing), PromiseError
+ */
+export const askBlocks = async (bus: Bus, options: QueryOptions, take: (chunk: Uint8Array) => Terms): Promise<Terms> => {
+  const asked = toAsked(options);
   const firstWaitMs = (asked.waitMs ?? waitMsDefault) + chunkWaitMs;
   const messages = bus.ask('view.asked', JSON.stringify(asked), { timeoutMs: firstWaitMs })[Symbol.asyncIterator]();
   let expected = 0;
@@ -99,7 +104,7 @@ const askView = async (bus: Bus, asked: ViewAsked, visit: Visit): Promise<Terms>
       if (refusal !== undefined) throw toError(refusal);
       const chunk = parseChunk(next.value.header(chunkHeader) ?? formatChunk(0, 1));
       if (chunk?.index !== expected) throw new OutOfReachError(`view.asked: chunk ${expected + 1} of the answer is missing`);
-      const { terms } = eachBlockRow(next.value.body, visit);
+      const terms = take(next.value.body);
       expected += 1;
       if (expected === chunk.total) {
         isWhole = true;
@@ -114,16 +119,19 @@ const askView = async (bus: Bus, asked: ViewAsked, visit: Visit): Promise<Terms>
   }
 };
 
+const askView = (bus: Bus, options: QueryOptions, visit: Visit): Promise<Terms> =>
+  askBlocks(bus, options, (chunk) => eachBlockRow(chunk, visit).terms);
+
 /** @throws UsageError, OutOfReachError, PromiseError */
 export const queryView = async (bus: Bus, options: QueryOptions): Promise<Answer> => {
   const rows: ViewRow[] = [];
-  const terms = await askView(bus, toAsked(options), (service, start, row) => rows.push(toViewRow(service, start, row)));
+  const terms = await askView(bus, options, (service, start, row) => rows.push(toViewRow(service, start, row)));
   return { rows, terms };
 };
 
 /** @throws UsageError, OutOfReachError, PromiseError */
 export const queryExact = async (bus: Bus, options: QueryOptions): Promise<ExactAnswer> => {
   const rows: RowTuple[] = [];
-  const terms = await askView(bus, toAsked(options), (service, start, row) => rows.push(toTuple(service, start, row)));
+  const terms = await askView(bus, options, (service, start, row) => rows.push(toTuple(service, start, row)));
   return { rows, terms };
 };

@@ -1,16 +1,17 @@
 /** `tidemark query`: rows of a range of time, with the terms of the answer. */
 import { writeFile } from 'node:fs/promises';
 import { readQuestion } from '../../actors/merger/question.js';
+import { formatCsv } from '../../infra/answers/csv.js';
+import { writeParquet } from '../../infra/answers/parquet.js';
+import { parsePosition } from '../../infra/answers/position-text.js';
 import type { QueryOptions, Tidemark } from '../../infra/client/index.js';
 import { parseDuration } from '../../infra/config.js';
 import { UsageError } from '../../infra/errors.js';
 import { type Step, steps, type Terms } from '../../protocol/messages/view.js';
 import type { RegisterCommand } from '../command.js';
-import { writeParquet } from '../parquet-file.js';
-import { parsePosition } from '../position-option.js';
 import { connectClient } from '../running-system.js';
 import { addSettings, connectionSettings } from '../settings-options.js';
-import { formatCsv, formatTable, formatTerms } from '../view-formats.js';
+import { formatTable, formatTerms } from '../view-formats.js';
 
 const formats = ['table', 'json', 'csv', 'parquet'] as const;
 type Format = (typeof formats)[number];

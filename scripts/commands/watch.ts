@@ -1,6 +1,7 @@
 /** `tidemark watch`: changes of the view as they happen, one JSON line each. */
+
+import { parsePosition } from '../../infra/answers/position-text.js';
 import type { RegisterCommand } from '../command.js';
-import { parsePosition } from '../position-option.js';
 import { connectClient } from '../running-system.js';
 import { addSettings, connectionSettings } from '../settings-options.js';
 

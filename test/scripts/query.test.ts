@@ -2,15 +2,16 @@ import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { Command } from 'commander';
 import t, { type Test } from 'tap';
+import { formatCsv } from '../../infra/answers/csv.js';
+import { parsePosition } from '../../infra/answers/position-text.js';
 import type { Bus } from '../../infra/bus/bus.js';
 import { openBus } from '../../infra/bus/nats.js';
 import { openDuckdb } from '../../infra/sql/duckdb.js';
 import { viewFiles } from '../../infra/sql/view-files.js';
 import { toViewRow } from '../../protocol/minute-row.js';
 import { register } from '../../scripts/commands/query.js';
-import { parsePosition } from '../../scripts/position-option.js';
 import { runProgram } from '../../scripts/program.js';
-import { formatCsv, formatTable, formatTerms } from '../../scripts/view-formats.js';
+import { formatTable, formatTerms } from '../../scripts/view-formats.js';
 import { blocksOf, oneRow } from '../infra/client/stand-in.js';
 import { startNats, temporaryFolder } from '../servers.js';
 

@@ -2,14 +2,14 @@
 import { copyFile, mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import type { ExactAnswer } from '../infra/client/index.js';
-import { fromTuple } from '../protocol/messages/row-tuple.js';
-import { formatPosition } from './position-option.js';
+import { fromTuple } from '../../protocol/messages/row-tuple.js';
+import type { ExactAnswer } from '../client/query.js';
+import { formatPosition } from './position-text.js';
 
 /** Writes to `file`, or gives the bytes. */
 export const writeParquet = async ({ rows, terms }: ExactAnswer, file: string | undefined): Promise<Buffer | undefined> => {
-  const { openDuckdb } = await import('../infra/sql/duckdb.js'); // the engine takes memory: only who needs it loads it
-  const { viewFiles } = await import('../infra/sql/view-files.js');
+  const { openDuckdb } = await import('../sql/duckdb.js'); // the engine takes memory: only who needs it loads it
+  const { viewFiles } = await import('../sql/view-files.js');
   const folder = await mkdtemp(path.join(tmpdir(), 'tidemark-query-'));
   try {
     const made = path.join(folder, 'rows.parquet');

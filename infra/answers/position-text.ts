@@ -1,6 +1,7 @@
-/** POSITION on the command line: `120,88,0,431`, one offset per partition; a part that is missing waits for nothing. */
-import { UsageError } from '../infra/errors.js';
-import type { Position } from '../protocol/range.js';
+/** POSITION as people write it: `120,88,0,431`, one offset per partition; a part that is missing waits for nothing. */
+
+import type { Position } from '../../protocol/range.js';
+import { UsageError } from '../errors.js';
 
 /** @throws UsageError */
 export const parsePosition = (text: string): Position =>
