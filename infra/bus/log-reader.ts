@@ -7,9 +7,10 @@
  */
 
 import { AckPolicy, DeliverPolicy, type JetStreamManager } from '@nats-io/jetstream';
-import { createInbox, type Msg, type NatsConnection, nanos, type Subscription } from '@nats-io/transport-node';
+import { type Msg, type NatsConnection, nanos, type Subscription } from '@nats-io/transport-node';
 import { RetryableError } from '../errors.js';
 import type { LogMessage, LogOptions, LogReader, LogStart } from './bus.js';
+import { newInbox } from './credentials.js';
 
 const heartbeatMs = 2_000;
 const requestMs = 30_000;
@@ -101,7 +102,7 @@ class PullReader implements LogReader {
   private failure: Error | undefined;
   private waiting: (() => void)[] = [];
   private heardAt = Date.now();
-  private readonly inbox = createInbox();
+  private readonly inbox: string;
   private readonly subscription: Subscription;
   private readonly watch: NodeJS.Timeout;
 
@@ -115,6 +116,7 @@ class PullReader implements LogReader {
     private readonly arrived: (() => void) | undefined,
   ) {
     this.pending = pending;
+    this.inbox = newInbox(connection);
     this.subscription = connection.subscribe(this.inbox, { callback: (error, message) => this.heard(error, message) });
     this.watch = setInterval(() => {
       // Where nothing is asked for, since what came is not taken yet, there is nothing to hear.

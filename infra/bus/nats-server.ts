@@ -11,17 +11,29 @@ import { randomUUID } from 'node:crypto';
 import { closeSync, existsSync, mkdirSync, openSync, readFileSync, realpathSync, statSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { messageOf, OutOfReachError } from '../errors.js';
+import { messageOf, OutOfReachError, SettingsError } from '../errors.js';
 import { packageFolder } from '../package-folder.js';
 import { isAlive } from '../process.js';
 import { type Greeting, greetingOf, monitoringOf } from './nats-inspect.js';
 import { type FindOptions, findNatsServer } from './nats-program.js';
+import { authorizationText } from './users.js';
+
+/** Who may come, and from where. */
+export interface Access {
+  readonly partitions: number;
+  /** The address to listen on; another than loopback takes `tls`. */
+  readonly host: string;
+  /** Files in PEM. */
+  readonly tls?: { readonly certificate: string; readonly key: string } | undefined;
+}
 
 export interface NatsServerOptions extends FindOptions {
   /** The data folder. */
   readonly data: string;
   readonly port: number;
   readonly httpPort: number;
+  /** Without it the server has no users and listens on loopback. */
+  readonly access?: Access | undefined;
   /** How long a start may take, recovery of the store included. */
   readonly readyMsMax?: number;
 }
@@ -50,22 +62,42 @@ const filesOf = (data: string) => ({
   store: path.join(data, 'nats'),
 });
 
+const isLoopback = (host: string): boolean => host === 'localhost' || host === '::1' || host.startsWith('127.');
+
+/** Where this machine's own programs reach it. */
+const reachedAt = (host: string): string => (host === '0.0.0.0' || host === '::' ? '127.0.0.1' : host);
+
 const withValue = (text: string, key: string, value: string | number): string => {
   const line = new RegExp(`^(\\s*${key}:).*$`, 'm');
   if (!line.test(text)) throw new OutOfReachError(`nats.conf has no line "${key}: …": put it back, start sets its value`);
   return text.replace(line, (_, head: string) => `${head} ${JSON.stringify(value)}`);
 };
 
-/** Writes DATA/nats.conf: the template at the package's top with this data's ports and folders. */
-export const writeConfiguration = ({ data, port, httpPort }: Pick<NatsServerOptions, 'data' | 'port' | 'httpPort'>): string => {
+const accessText = (data: string, access: Access): string => {
+  const { host, partitions, tls } = access;
+  if (!isLoopback(host) && tls === undefined) {
+    throw new SettingsError(
+      `--nats-host ${host} lets other hosts in, and that takes TLS: name a certificate and its key by --nats-cert and --nats-key, ` +
+        'and the authority that signed it by --nats-ca',
+    );
+  }
+  const users = authorizationText({ data, partitions, isOpenToLocal: isLoopback(host) });
+  if (tls === undefined) return users;
+  return `tls {\n  cert_file: ${JSON.stringify(tls.certificate)}\n  key_file: ${JSON.stringify(tls.key)}\n  min_version: "1.2"\n}\n\n${users}`;
+};
+
+/**
+ * Writes DATA/nats.conf: the template at the package's top with this data's ports and folders, and its users.
+ * @throws SettingsError when other hosts would come in without TLS
+ */
+export const writeConfiguration = (options: Pick<NatsServerOptions, 'data' | 'port' | 'httpPort' | 'access'>): string => {
+  const { data, port, httpPort, access } = options;
   const { configuration, pidFile, store } = filesOf(data);
   const template = readFileSync(path.join(packageFolder, 'nats.conf'), 'utf8');
-  const values = { port, http_port: httpPort, pid_file: pidFile, store_dir: store };
+  const values = { host: access?.host ?? '127.0.0.1', port, http: `127.0.0.1:${httpPort}`, pid_file: pidFile, store_dir: store };
   mkdirSync(data, { recursive: true });
-  writeFileSync(
-    configuration,
-    Object.entries(values).reduce((text, [key, value]) => withValue(text, key, value), template),
-  );
+  const text = Object.entries(values).reduce((written, [key, value]) => withValue(written, key, value), template);
+  writeFileSync(configuration, access === undefined ? text : `${text}\n${accessText(data, access)}`);
   return configuration;
 };
 
@@ -84,7 +116,10 @@ const sameFolder = (a: string, b: string): boolean => {
   }
 };
 
-const url = (port: number): string => `nats://127.0.0.1:${port}`;
+const textIn = (text: string, key: string): string | undefined => new RegExp(`^\\s*${key}:\\s*"([^"]*)"`, 'm').exec(text)?.[1];
+
+const url = (port: number, host = '127.0.0.1'): string =>
+  `nats://${reachedAt(host).includes(':') ? `[${reachedAt(host)}]` : reachedAt(host)}:${port}`;
 const httpUrl = (port: number): string => `http://127.0.0.1:${port}`;
 
 /** Whether a server was ever started on this data, running or not. */
@@ -94,16 +129,16 @@ export const hasOwnServer = (data: string): boolean => existsSync(filesOf(data).
 export const findRunning = async (
   data: string,
   timeoutMs = 2000,
-): Promise<{ port: number; httpPort: number; pid: number; version: string } | undefined> => {
+): Promise<{ url: string; port: number; httpPort: number; pid: number; version: string } | undefined> => {
   const { configuration, pidFile, store } = filesOf(data);
   const written = readIfThere(configuration);
   const port = written && numberIn(written, 'port');
-  const httpPort = written && numberIn(written, 'http_port');
+  const httpPort = written && (numberIn(written, 'http_port') ?? Number(textIn(written, 'http')?.split(':')[1]));
   const pid = Number(readIfThere(pidFile) ?? Number.NaN);
   if (!port || !httpPort || !Number.isInteger(pid) || !isAlive(pid)) return undefined;
   const seen = await monitoringOf(httpUrl(httpPort), timeoutMs).catch(() => undefined);
   if (seen === undefined || seen.port !== port || !sameFolder(seen.storeFolder ?? '', path.join(store, 'jetstream'))) return undefined;
-  return { port, httpPort, pid, version: seen.version };
+  return { url: url(port, textIn(written, 'host')), port, httpPort, pid, version: seen.version };
 };
 
 const endOf = async (pid: number): Promise<string> => {
@@ -149,6 +184,7 @@ const whyEnded = async (options: NatsServerOptions, code: string, said: string):
 
 const launch = async (options: NatsServerOptions): Promise<NatsServer> => {
   const { data, port, httpPort, readyMsMax = 60_000 } = options;
+  const address = url(port, options.access?.host);
   const program = await findNatsServer(options);
   const configuration = writeConfiguration(options);
   const { log } = filesOf(data);
@@ -176,10 +212,10 @@ const launch = async (options: NatsServerOptions): Promise<NatsServer> => {
       throw new OutOfReachError(`nats-server did not answer on port ${port} within ${readyMsMax} ms: ${log} says what it does`);
     }
     await sleep(15);
-    greeting = await greetingOf(url(port), 1000).catch(() => undefined);
+    greeting = await greetingOf(address, 1000).catch(() => undefined);
   }
   return {
-    url: url(port),
+    url: address,
     monitoringUrl: httpUrl(httpPort),
     pid,
     version: greeting.version,
@@ -197,8 +233,17 @@ const launch = async (options: NatsServerOptions): Promise<NatsServer> => {
 export const startNatsServer = async (options: NatsServerOptions): Promise<NatsServer> => {
   const running = await findRunning(options.data);
   if (running === undefined) return launch(options);
-  const { pid, port, httpPort, version } = running;
+  const { pid, httpPort, version } = running;
   const ended = endOf(pid);
   const { configuration } = filesOf(options.data);
-  return { url: url(port), monitoringUrl: httpUrl(httpPort), pid, version, takenOn: true, configuration, ended, stop: stopper(pid, ended) };
+  return {
+    url: running.url,
+    monitoringUrl: httpUrl(httpPort),
+    pid,
+    version,
+    takenOn: true,
+    configuration,
+    ended,
+    stop: stopper(pid, ended),
+  };
 };

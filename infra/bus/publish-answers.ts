@@ -2,8 +2,9 @@
  * Answers to publishes, by one subscription for all of a connection. The client library's own request makes an error, for its
  * stack, and a timer for each one, whether anything goes wrong or not.
  */
-import { createInbox, type Msg, type MsgHdrs, type NatsConnection } from '@nats-io/transport-node';
+import type { Msg, MsgHdrs, NatsConnection } from '@nats-io/transport-node';
 import { RetryableError } from '../errors.js';
+import { newInbox } from './credentials.js';
 
 interface Waiting {
   readonly subject: string;
@@ -15,12 +16,13 @@ interface Waiting {
 const lookEveryMs = 250;
 
 export class PublishAnswers {
-  private readonly prefix = `${createInbox()}.`;
+  private readonly prefix: string;
   private readonly waiting = new Map<string, Waiting>();
   private timer: NodeJS.Timeout | undefined;
   private next = 0;
 
   constructor(private readonly connection: NatsConnection) {
+    this.prefix = `${newInbox(connection)}.`;
     connection.subscribe(`${this.prefix}*`, {
       callback: (error, message) => {
         if (error === null) this.heard(message);

@@ -6,7 +6,8 @@
  *
  * An answer says that METRICS has the message, or has not; only `reading.sealed` acknowledges it.
  */
-import { createInbox, type Msg, type MsgHdrs, type NatsConnection } from '@nats-io/transport-node';
+import type { Msg, MsgHdrs, NatsConnection } from '@nats-io/transport-node';
+import { newInbox } from '../bus/credentials.js';
 
 /** What a source wants to hear of its connection. */
 export interface WindowListener {
@@ -68,8 +69,8 @@ class Window implements PublishWindow {
   private answeredAtMs = 0;
   /** Answers to what was published before this generation are not counted. */
   private generation = 0;
-  private readonly inbox = createInbox();
-  private reply = `${this.inbox}.0`;
+  private readonly inbox: string;
+  private reply: string;
   private readonly listeners = new Set<WindowListener>();
   private readonly waiting = new Set<WindowListener>();
   private readonly timer: NodeJS.Timeout;
@@ -78,6 +79,8 @@ class Window implements PublishWindow {
     private readonly connection: NatsConnection,
     private readonly unansweredMax: number,
   ) {
+    this.inbox = newInbox(connection);
+    this.reply = `${this.inbox}.0`;
     this.askEveryMessages = Math.max(1, Math.min(answerEveryMessages, Math.floor(unansweredMax / 16)));
     connection.subscribe(`${this.inbox}.*`, { callback: (_error, answer) => this.answered(answer) });
     this.timer = setInterval(() => this.look(), pauseMs);
