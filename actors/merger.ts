@@ -14,6 +14,7 @@
  * M4  A new batch view is compared, row by row, with the old one and the lower half before anybody answers from it.
  */
 import type { Env } from '../infra/actor/env.js';
+import { every } from '../infra/actor/every.js';
 import type { FoldDefinition, Input } from '../infra/actor/fold.js';
 import type { Output, Step } from '../infra/actor/output.js';
 import type { LogMessage, PlainMessage } from '../infra/bus/bus.js';
@@ -31,7 +32,6 @@ import {
   readViewProved,
 } from '../protocol/messages/readers.js';
 import { sumPosition } from '../protocol/range.js';
-import { every } from './buffer/ticks.js';
 import { answerQuestion } from './merger/answer.js';
 import { type Comparison, compareViews } from './merger/proof.js';
 import { publishUpdates, sayUnsaid } from './merger/publish-updates.js';

@@ -16,6 +16,7 @@
  */
 import { distinctUntilChanged, map, merge, switchMap, timer } from 'rxjs';
 import type { Env } from '../infra/actor/env.js';
+import { every } from '../infra/actor/every.js';
 import type { FoldDefinition, Input } from '../infra/actor/fold.js';
 import type { Output, Step } from '../infra/actor/output.js';
 import type { LogMessage, PlainMessage } from '../infra/bus/bus.js';
@@ -33,7 +34,6 @@ import {
 } from '../protocol/messages/readers.js';
 import { type Position, reaches, sumPosition } from '../protocol/range.js';
 import { decodeHead } from '../protocol/segment.js';
-import { every } from './buffer/ticks.js';
 import { abandon, onMapped, onReduced, startBatch } from './scheduler/batch.js';
 import { beginScheduler, isTaken } from './scheduler/begin.js';
 import { cleanUpAfterProof, sweepAtBeginning } from './scheduler/cleanup.js';

@@ -13,6 +13,7 @@
 import { createHash, randomBytes } from 'node:crypto';
 import type { SchedulerLike } from 'rxjs';
 import type { Env } from '../infra/actor/env.js';
+import { every } from '../infra/actor/every.js';
 import type { Beginning, FoldDefinition, Input } from '../infra/actor/fold.js';
 import { readHistory } from '../infra/actor/history-guard.js';
 import type { Output, Step } from '../infra/actor/output.js';
@@ -25,7 +26,6 @@ import { recordNumbers } from '../protocol/messages/segment-sealed.js';
 import { minuteOf } from '../protocol/minute-row.js';
 import type { Segment } from '../protocol/segment.js';
 import { dateOf } from '../protocol/time.js';
-import { every } from './buffer/ticks.js';
 
 /** Files that are kept open for appending; the least recently used is left, and its date goes on in a new one. */
 const openFilesMax = 256;

@@ -14,6 +14,7 @@
  */
 import { merge } from 'rxjs';
 import type { Env } from '../infra/actor/env.js';
+import { every } from '../infra/actor/every.js';
 import type { Beginning, FoldDefinition, Input } from '../infra/actor/fold.js';
 import { readHistory } from '../infra/actor/history-guard.js';
 import type { Output, Step } from '../infra/actor/output.js';
@@ -31,7 +32,6 @@ import { recordNumbers } from '../protocol/messages/segment-sealed.js';
 import { addRecord, emptyRow, type KeyedRow, minuteOf } from '../protocol/minute-row.js';
 import { RefusedTally, refusedBytesMax } from '../protocol/refused-tally.js';
 import type { Segment } from '../protocol/segment.js';
-import { every } from './buffer/ticks.js';
 
 /** After this many records a part is closed, whatever the time: memory and a restart's work stay bounded. */
 const partRecordsMax = 250_000;

@@ -1,5 +1,6 @@
 /** When the buffer seals, says where it is, keeps a snapshot, and purges: by time. By count it seals in its step. */
-import { distinctUntilChanged, interval, map, merge, NEVER, type Observable, of, type SchedulerLike, switchMap, timer } from 'rxjs';
+import { distinctUntilChanged, map, merge, NEVER, type Observable, of, type SchedulerLike, switchMap, timer } from 'rxjs';
+import { every } from '../../infra/actor/every.js';
 
 /** A tick, `sealAfterMs` after a buffer got its first content. `opening` numbers the buffers; undefined: empty. */
 export const sealTicks = (opening: Observable<number | undefined>, sealAfterMs: number, scheduler: SchedulerLike): Observable<'seal'> =>
@@ -8,9 +9,6 @@ export const sealTicks = (opening: Observable<number | undefined>, sealAfterMs: 
     switchMap((number) => (number === undefined ? NEVER : timer(sealAfterMs, scheduler))),
     map(() => 'seal' as const),
   );
-
-export const every = <T extends string>(ms: number, tick: T, scheduler: SchedulerLike): Observable<T> =>
-  interval(ms, scheduler).pipe(map(() => tick));
 
 /**
  * Before the first message: where SEGMENTS is full the first seal is refused and the life ends, so a life that waited would
