@@ -9,6 +9,7 @@ import { type MinuteRow, toViewRow, type ViewRow } from '../../protocol/minute-r
 import type { Position } from '../../protocol/range.js';
 import type { Bus } from '../bus/bus.js';
 import { OutOfReachError, PromiseError, RetryableError, UsageError } from '../errors.js';
+import { askAgain } from './ask-again.js';
 
 /** Rows of [from, to), half-open in time. */
 export interface QueryOptions {
@@ -91,7 +92,7 @@ type Visit = (service: string, minute: number, row: MinuteRow) => void;
 export const askBlocks = async (bus: Bus, options: QueryOptions, take: (chunk: Uint8Array) => Terms): Promise<Terms> => {
   const asked = toAsked(options);
   const firstWaitMs = (asked.waitMs ?? waitMsDefault) + chunkWaitMs;
-  const messages = bus.ask('view.asked', JSON.stringify(asked), { timeoutMs: firstWaitMs })[Symbol.asyncIterator]();
+  const messages = askAgain(bus, 'view.asked', JSON.stringify(asked), { timeoutMs: firstWaitMs });
   let expected = 0;
   let isWhole = false;
   try {
