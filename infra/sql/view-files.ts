@@ -22,6 +22,7 @@ import type { RowColumns, ViewFiles } from './sql.js';
 export const viewFiles = (sql: Duckdb): ViewFiles => ({
   write: (localFile, rows, metadata) => sql.session((session) => writeRows(session, localFile, rows, metadata)),
   read: (localFile, options = {}) => sql.session((session) => readRows(session, localFile, options.singleService === true)),
+  readMonths: (localFiles) => sql.session((session) => readMonths(session, localFiles)),
 });
 
 /** The row's numbers in the order of `rowColumns` after the service. */
@@ -58,40 +59,57 @@ const writeRows = async (sql: Duckdb, localFile: string, rows: readonly KeyedRow
 };
 
 const readRows = async (sql: Duckdb, localFile: string, singleService: boolean): Promise<RowColumns> => {
-  const files = { files: [localFile] };
   const view = 'read_parquet($files, hive_partitioning = false)';
   const select = restoreRows(view, 'DOUBLE', singleService ? '' : 'service');
-  const { length, numbers, texts } = await sql.columns(select, files);
-  const [minute, cpu, ram, disk, maxCpu, maxCpuAt, maxRam, maxRamAt, maxDisk, maxDiskAt, messages] = (
-    singleService ? numbers : numbers.slice(1)
-  ) as Eleven;
-  const services = texts[0] as readonly string[];
-  const wide = new Map<number, MinuteRow>();
-  const columns: RowColumns = {
-    length,
-    ...(!singleService && { services }),
-    minute,
-    cpu,
-    ram,
-    disk,
-    maxCpu,
-    maxCpuAt,
-    maxRam,
-    maxRamAt,
-    maxDisk,
-    maxDiskAt,
-    messages,
-    wide,
-  };
-  if (anyFrom(exactBelow, cpu) || anyFrom(exactBelow, ram) || anyFrom(exactBelow, disk)) {
-    const found = await sql.rows(`${parquetMetadata} WHERE decode(key) = $key`, { ...files, key: exactSumsKey });
-    putExactSums(
-      columns,
-      wide,
-      found.map(({ value }) => String(value)),
-      localFile,
-    );
+  const { numbers, texts } = await sql.columns(select, { files: [localFile] });
+  const columns = toRowColumns((singleService ? numbers : numbers.slice(1)) as Eleven);
+  return await withExactSums(sql, singleService ? columns : { ...columns, services: texts[0] as readonly string[] }, localFile);
+};
+
+/**
+ * Small files together: opening one costs more than its rows. What is read is put in one table before it is taken apart, for
+ * each file is a chunk of its own and expressions over chunks of a row are dear.
+ */
+const manyMonths = `(WITH stored AS MATERIALIZED
+  (SELECT *, file_index FROM read_parquet($files, hive_partitioning = false, union_by_name = true)) FROM stored)`;
+
+const readMonths = async (sql: Duckdb, localFiles: readonly string[]): Promise<RowColumns[]> => {
+  if (localFiles.length === 0) return [];
+  const { length, numbers } = await sql.columns(restoreRows(manyMonths, 'DOUBLE', 'file_index::DOUBLE AS file'), { files: localFiles });
+  const [fileOf, ...columns] = numbers as [Float64Array, ...Eleven];
+  const months: RowColumns[] = [];
+  let from = 0;
+  for (const [i, localFile] of localFiles.entries()) {
+    let to = from;
+    while (to < length && fileOf[to] === i) to += 1;
+    const month = toRowColumns(columns.map((column) => column.slice(from, to)) as Eleven); // a copy: one that is kept must not keep all
+    months.push(await withExactSums(sql, month, localFile));
+    from = to;
   }
+  if (from !== length) throw new TypeError('rows of several files came in another order than the files');
+  return months;
+};
+
+const toRowColumns = (numbers: Eleven): RowColumns & { wide: Map<number, MinuteRow> } => {
+  const [minute, cpu, ram, disk, maxCpu, maxCpuAt, maxRam, maxRamAt, maxDisk, maxDiskAt, messages] = numbers;
+  const length = minute.length;
+  return { length, minute, cpu, ram, disk, maxCpu, maxCpuAt, maxRam, maxRamAt, maxDisk, maxDiskAt, messages, wide: new Map() };
+};
+
+const withExactSums = async (
+  sql: Duckdb,
+  columns: RowColumns & { wide: Map<number, MinuteRow> },
+  localFile: string,
+): Promise<RowColumns> => {
+  const { cpu, ram, disk } = columns;
+  if (!(anyFrom(exactBelow, cpu) || anyFrom(exactBelow, ram) || anyFrom(exactBelow, disk))) return columns;
+  const found = await sql.rows(`${parquetMetadata} WHERE decode(key) = $key`, { files: [localFile], key: exactSumsKey });
+  putExactSums(
+    columns,
+    columns.wide,
+    found.map(({ value }) => String(value)),
+    localFile,
+  );
   return columns;
 };
 

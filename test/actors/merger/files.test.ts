@@ -85,7 +85,7 @@ t.test('a file with another number of records than was promised is not answered 
   partition.readings.push({ service: 's', at: 1e12, cpu: 1, ram: 1, disk: 1, refusedBefore: 0 });
   const part = partition.part(0, 1);
   const storage = { local: async (path: string) => path } as unknown as LocalStorage;
-  const viewFiles: ViewFiles = { write: async () => undefined, read: async (path) => files.at(path) };
+  const viewFiles: ViewFiles = { write: async () => undefined, read: async (path) => files.at(path), readMonths: async () => [] };
   t.equal((await loadPart(storage, viewFiles, part))?.length, 1);
   await t.rejects(loadPart(storage, viewFiles, { ...part, to: 2 }), { code: 'E_PROMISE' });
   const { file: _, ...without } = part;

@@ -182,6 +182,24 @@ t.test('a file without rows is a file', async (t) => {
   t.equal((await files.read(file('none.parquet'))).length, 0);
 });
 
+t.test(
+  'several files of one service each are read together as each alone: order, exact sums, a wider count, a file without rows',
+  async (t) => {
+    const months: [string, KeyedRow[]][] = [
+      ['m-b', [0, 1, 2].map((i) => ({ service: 'b', minute: minute + i * 60_000, row: row({ cpu: i, messages: i + 1 }) }))],
+      ['m-none', []],
+      ['m-wide', [{ service: '__proto__', minute, row: row({ cpu: 2n ** 60n + 1n, ram: exactBelow + 1 }) }]],
+      ['m-many', [{ service: 'a', minute, row: row({ messages: 2 ** 40 }) }]],
+      ['m-a', [{ service: 'a', minute: minute - 60_000, row: row({ disk: 7 }) }]],
+    ];
+    for (const [name, rows] of months) await files.write(file(name), rows, { service: rows[0]?.service ?? 'none' });
+    const together = await files.readMonths(months.map(([name]) => file(name)));
+    for (const [i, [name]] of months.entries()) t.strictSame(together[i], await files.read(file(name), { singleService: true }), name);
+    t.strictSame(await files.readMonths([]), []);
+    await t.rejects(files.readMonths([file('m-a'), file('m-gone')]));
+  },
+);
+
 t.test('exact_sums of a file that says its service are keyed by minute, else by service and minute', async (t) => {
   const rows = [{ service: '__proto__', minute, row: row({ cpu: 2n ** 53n + 1n, ram: exactBelow }) }];
   const noted = async (name: string) =>
