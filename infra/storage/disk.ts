@@ -1,10 +1,11 @@
 /** What a home of storage on this machine's disk needs: synced files, their hashes, a folder for files being made. */
 import { createHash, randomBytes } from 'node:crypto';
 import { createReadStream } from 'node:fs';
-import { mkdir, open, readdir, rm } from 'node:fs/promises';
+import { mkdir, open, readdir, readFile, rm, stat } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { encodeName } from '../../protocol/name-code.js';
+import { sha256Of } from '../../protocol/sha256.js';
 import { isAlive } from '../process.js';
 
 /** What is read at once of a large file. */
@@ -32,8 +33,42 @@ export const writeSynced = async (path: string, bytes: Uint8Array): Promise<void
   }
 };
 
+/**
+ * Syncs folders, many callers at once: who asks while a folder is being synced shares the next sync of it with all who ask
+ * meanwhile. That one begins when their names are there.
+ */
+export class FolderSyncs {
+  readonly #running = new Map<string, Promise<void>>();
+  readonly #next = new Map<string, Promise<void>>();
+
+  sync(folder: string): Promise<void> {
+    let next = this.#next.get(folder);
+    if (next === undefined) {
+      next = this.#after(this.#running.get(folder), folder);
+      this.#next.set(folder, next);
+    }
+    return next;
+  }
+
+  async #after(running: Promise<void> | undefined, folder: string): Promise<void> {
+    await running?.catch(() => undefined); // whoever asked for it hears of it
+    this.#next.delete(folder);
+    const syncing = syncFile(folder);
+    this.#running.set(folder, syncing);
+    try {
+      await syncing;
+    } finally {
+      if (this.#running.get(folder) === syncing) this.#running.delete(folder);
+    }
+  }
+}
+
 /** Length and sha256, in bounded memory. */
 export const hashFile = async (path: string): Promise<{ bytes: number; sha256: string }> => {
+  if ((await stat(path)).size <= chunkBytes) {
+    const content = await readFile(path); // a stream costs more than what a small file has
+    return { bytes: content.length, sha256: sha256Of(content) };
+  }
   const hash = createHash('sha256');
   let bytes = 0;
   for await (const chunk of createReadStream(path, { highWaterMark: chunkBytes })) {

@@ -11,7 +11,7 @@ import { type FileHandle, link, mkdir, open, readdir, readFile, rename, rm, rmdi
 import { dirname, join, resolve } from 'node:path';
 import { crashPoint } from '../crash-point.js';
 import { FileExistsError, FileMissingError, messageOf, PromiseError, RetryableError, TidemarkError } from '../errors.js';
-import { chunkBytes, codeOf, hashFile, makeWorkFolder, syncFile, writeSynced } from './disk.js';
+import { chunkBytes, codeOf, FolderSyncs, hashFile, makeWorkFolder, syncFile, writeSynced } from './disk.js';
 import { claimFormat } from './format.js';
 import { checkPath } from './paths.js';
 import type { Storage, StoredFile } from './storage.js';
@@ -44,7 +44,9 @@ export class LocalStorage implements Storage {
   readonly #held = new Map<string, FileHandle>();
   readonly #checked = new Map<string, string>();
   readonly #durable = new Map<string, true>();
+  readonly #folderSyncs = new FolderSyncs();
   #made = 0;
+  #isClosed = false;
 
   constructor(root: string, workFolder: string) {
     this.#root = root;
@@ -69,7 +71,7 @@ export class LocalStorage implements Storage {
       for (let at = folder; at.length >= made.length; at = dirname(at)) this.#durable.delete(at);
     }
     for (let at = folder; at !== this.#root && !this.#durable.has(at); at = dirname(at)) {
-      await syncFile(dirname(at));
+      await this.#folderSyncs.sync(dirname(at));
       remember(this.#durable, at, true, durableFoldersMax);
     }
   }
@@ -93,7 +95,7 @@ export class LocalStorage implements Storage {
         if (codeOf(error) !== 'ENOENT' || tries === 1) throw error;
       }
     }
-    await syncFile(folder);
+    await this.#folderSyncs.sync(folder);
     return named;
   }
 
@@ -122,9 +124,11 @@ export class LocalStorage implements Storage {
       crashPoint('storage.append.written');
       await handle.datasync();
       await this.#expectLength(target, lengthBefore + bytes.length);
-      const gone = remember(this.#held, target, handle, heldOpenMax);
-      handle = undefined;
-      await gone?.close();
+      if (!this.#isClosed && !this.#held.has(target)) {
+        const gone = remember(this.#held, target, handle, heldOpenMax);
+        handle = undefined;
+        await gone?.close();
+      }
     } catch (error) {
       const cause = error instanceof TidemarkError ? undefined : error;
       throw new RetryableError(`append to ${path}: ${messageOf(error)}`, { code: 'E_APPEND', cause });
@@ -158,7 +162,7 @@ export class LocalStorage implements Storage {
       const file = await this.#write(bytes);
       await this.#makeFolder(dirname(target));
       await rename(file, target);
-      await syncFile(dirname(target));
+      await this.#folderSyncs.sync(dirname(target));
     } catch (error) {
       throw inOurWords(error, 'replace', path);
     }
@@ -247,6 +251,7 @@ export class LocalStorage implements Storage {
 
   /** Lets go of the files held open for appending, and of the work folder. */
   async close(): Promise<void> {
+    this.#isClosed = true; // an append that is still under way closes its file itself
     const held = [...this.#held.values()];
     this.#held.clear();
     await Promise.all(held.map((handle) => handle.close()));

@@ -1,7 +1,8 @@
 import { createHash } from 'node:crypto';
-import { appendFile, mkdir, readdir, stat, writeFile } from 'node:fs/promises';
+import { appendFile, mkdir, readdir, readlink, stat, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import t, { type Test } from 'tap';
+import { FolderSyncs } from '../../../infra/storage/disk.js';
 import { type LocalStorage, openLocalStorage } from '../../../infra/storage/local.js';
 import { storageContract } from './storage.contract.js';
 
@@ -59,6 +60,43 @@ t.test("the work folder is the process's own; what a killed process left there g
   t.not(second.workFolder, first.workFolder);
   await second.close();
   t.notOk((await readdir(work)).includes(second.workFolder.slice(work.length + 1)), 'and goes when it is closed');
+});
+
+/** Files below a folder that this process has open. */
+const openBelow = async (root: string): Promise<string[]> => {
+  const names = await readdir('/proc/self/fd');
+  const files = await Promise.all(names.map((name) => readlink(`/proc/self/fd/${name}`).catch(() => '')));
+  return files.filter((file) => file.startsWith(`${root}/`));
+};
+
+t.test('no file stays open when it is closed, also of appends that were under way, or met in one file', async (t) => {
+  const root = t.testdir();
+  const storage = await openLocalStorage(root);
+  await storage.create('raw/d/f', Buffer.from('one\n'));
+  await storage.create('raw/d/g', Buffer.from('one\n'));
+  await storage.append('raw/d/f', Buffer.from('two\n'), 4);
+  await Promise.allSettled([1, 2, 3].map(() => storage.append('raw/d/f', Buffer.from('three\n'), 8)));
+  const underWay = storage.append('raw/d/g', Buffer.from('two\n'), 4);
+  await storage.close();
+  await underWay;
+  t.strictSame(await openBelow(root), []);
+});
+
+t.test('many that are put into one folder at once are all there, and what cannot be synced is said to each', async (t) => {
+  const storage = await open(t);
+  const paths = Array.from({ length: 40 }, (_, i) => `views/batch/s${i % 20}/${i}`);
+  await Promise.all(paths.map((path) => storage.create(path, Buffer.from(path))));
+  t.strictSame(await storage.list('views'), [...paths].sort());
+  const syncs = new FolderSyncs();
+  const root = t.testdir();
+  const none = join(root, 'none');
+  const told = await Promise.allSettled([syncs.sync(none), syncs.sync(none), syncs.sync(root)]);
+  t.strictSame(
+    told.map(({ status }) => status),
+    ['rejected', 'rejected', 'fulfilled'],
+  );
+  await mkdir(none);
+  await syncs.sync(none);
 });
 
 t.test('nothing is left in the work folder by what it made', async (t) => {
