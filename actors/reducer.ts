@@ -11,7 +11,7 @@
  * R3  A missing or changed input, or base file that is read, fails the task (S3).
  * R4  An output that exists is never replaced; the second run reports what is there (S3).
  */
-import { createHash, randomUUID } from 'node:crypto';
+import { randomUUID } from 'node:crypto';
 import { readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { FileExistsError } from '../infra/errors.js';
@@ -21,6 +21,7 @@ import { type ExactSums, exactSumsKey, formatExactSums } from '../protocol/exact
 import type { Manifest, MonthFile, ServiceListing, ServicesAssigned, ServicesReduced } from '../protocol/messages/batch.js';
 import { copyToParquet, messageType, viewFormat } from '../protocol/minute-row-sql.js';
 import { encodeName, serviceBucket } from '../protocol/name-code.js';
+import { sha256Of } from '../protocol/sha256.js';
 import { exactSumsOf, fromInputs, makeView, type TouchedMonth } from './reducer/month-view.js';
 
 export interface ReducerEnvironment {
@@ -134,40 +135,41 @@ const writeGroup = async (
 ): Promise<MonthFile[]> => {
   await makeView(task, { storage, sql }, inputs, group);
   const exact = await exactSumsOf(sql, group);
-  const counts = await sql.rows(`SELECT i, count(*) AS rows, sum(msg_num) AS messages, max(msg_num) AS messages_max
-    FROM view GROUP BY i ORDER BY i`);
-  const made: MonthFile[] = [];
-  for (let from = 0; from < counts.length; from += adoptedTogether) {
+  const counts = await sql.rows(`SELECT i, count(*) AS rows, sum(msg_num) AS messages, max(msg_num) AS messages_max,
+    max(time_stamp) AS newest FROM view GROUP BY i ORDER BY i`);
+  const adopting: Promise<MonthFile>[] = [];
+  try {
     // a month without rows has no file
-    const copies: Copy[] = [];
-    try {
-      for (const { i, ...count } of counts.slice(from, from + adoptedTogether)) {
-        const { service, month } = group[Number(i)] as TouchedMonth;
-        const copy = {
-          i: Number(i),
-          service,
-          month,
-          rows: Number(count.rows),
-          msg_num: Number(count.messages),
-          localFile: join(storage.workFolder, `${task.batch}-${task.task}-${randomUUID()}.parquet`),
-        };
-        copies.push(copy);
-        await copyMonth(task, sql, copy, messageType(Number(count.messages_max)), exact.get(copy.i));
-      }
-      made.push(...(await Promise.all(copies.map((copy) => adoptMonth(task, storage, copy)))));
-    } finally {
-      await Promise.all(copies.map(({ localFile }) => rm(localFile, { force: true })));
+    for (const { i, ...count } of counts) {
+      const { service, month } = group[Number(i)] as TouchedMonth;
+      const copy = {
+        i: Number(i),
+        service,
+        month,
+        rows: Number(count.rows),
+        msg_num: Number(count.messages),
+        newest: Date.parse(String(count.newest)),
+        localFile: join(storage.workFolder, `${task.batch}-${task.task}-${randomUUID()}.parquet`),
+      };
+      await copyMonth(task, sql, copy, messageType(Number(count.messages_max)), exact.get(copy.i));
+      const file = adoptMonth(task, storage, copy);
+      file.catch(() => undefined); // it is looked at below
+      adopting.push(file);
+      await adopting[adopting.length - adoptedTogether];
     }
+    return await Promise.all(adopting);
+  } finally {
+    await Promise.allSettled(adopting);
   }
-  return made;
 };
 
-/** So many files are synced at a time: that is what a small file costs most. */
-const adoptedTogether = 8;
+/** So many files are synced at a time, beside the writing of the next: that is what a small file costs most. */
+const adoptedTogether = 16;
 
 /** A month that is being written. */
 interface Copy extends Pick<MonthFile, 'service' | 'month' | 'rows' | 'msg_num'> {
   readonly i: number;
+  readonly newest: number;
   readonly localFile: string;
 }
 
@@ -186,24 +188,34 @@ const copyMonth = async (
     records: String(msg_num),
     ...(wide !== undefined && { [exactSumsKey]: formatExactSums(wide, true) }),
   });
-  await sql.run(copy, { ...parameters, i });
+  try {
+    await sql.run(copy, { ...parameters, i });
+  } catch (error) {
+    await rm(localFile, { force: true });
+    throw error;
+  }
 };
 
 const adoptMonth = async (
   { batch }: ServicesAssigned,
   storage: Storage,
-  { service, month, rows, msg_num, localFile }: Copy,
+  { service, month, rows, msg_num, newest, localFile }: Copy,
 ): Promise<MonthFile> => {
   const path = `views/batch/${encodeName(service)}/${month}.${batch}.parquet`;
-  const { existed: _, ...file } = await storage.adopt(localFile, path); // R4
-  return { service, month, ...file, rows, msg_num };
+  try {
+    const { existed: _, ...file } = await storage.adopt(localFile, path); // R4
+    return { service, month, ...file, rows, msg_num, newest };
+  } catch (error) {
+    await rm(localFile, { force: true });
+    throw error;
+  }
 };
 
 /** What is under the task's name. */
 const reportThere = async (task: ServicesAssigned, storage: Storage): Promise<ServicesReduced> => {
   const bytes = await storage.read(task.output);
   const { files } = JSON.parse(bytes.toString()) as ServiceListing;
-  const listing = { path: task.output, bytes: bytes.length, sha256: createHash('sha256').update(bytes).digest('hex') };
+  const listing = { path: task.output, bytes: bytes.length, sha256: sha256Of(bytes) };
   const sum = (count: (file: MonthFile) => number) => files.reduce((total, file) => total + count(file), 0);
   return { batch: task.batch, task: task.task, listing, records: sum((f) => f.msg_num), rows: sum((f) => f.rows) };
 };

@@ -99,6 +99,8 @@ export const MonthFile = Type.Object({
   ...FileShape,
   rows: Count,
   msg_num: Count,
+  /** Its newest minute. Files of earlier versions lack it. */
+  newest: Type.Optional(Instant),
 });
 export type MonthFile = Type.Static<typeof MonthFile>;
 

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import t from 'tap';
 import { viewFiles } from '../../infra/sql/view-files.js';
 import type { RangeMapped, RawInput } from '../../protocol/messages/batch.js';
@@ -57,6 +57,7 @@ t.test('R1: from zero, every service and month has its file, sorted, with its me
       own.map(({ time_stamp }) => time_stamp),
       own.map(({ time_stamp }) => String(time_stamp)).sort(),
     );
+    t.equal(file.newest, Date.parse(String(own.at(-1)?.time_stamp)));
     t.ok(own.every(({ service, time_stamp }) => service === file.service && String(time_stamp).startsWith(file.month)));
     const noted = await folder.sql.rows('SELECT decode(key) AS k, decode(value) AS v FROM parquet_kv_metadata($f)', {
       f: [folder.at(file.path)],
@@ -235,6 +236,17 @@ t.test('R4: a second run reports what is there, also when inputs are gone, and n
     after.map(({ ino, mtimeMs }) => [ino, mtimeMs]),
     before.map(({ ino, mtimeMs }) => [ino, mtimeMs]),
   );
+});
+
+t.test('R3: a month that cannot be written fails the task, with others under way, and leaves nothing in the work folder', async (t) => {
+  const many = Array.from({ length: 60 }, (_, i) => record(i, { service: `service ${i}` }));
+  const mapped = await mapAll('000901', many);
+  await folder.put('views/batch/service%2042', 'a file where its folder has to be');
+  await t.rejects(reduce(folder, '000901', mapped, { buckets: 1 }), { code: 'E_STORAGE' });
+  t.strictSame(await readdir(folder.storage.workFolder), []);
+  await rm(folder.at('views/batch/service%2042'));
+  const { records: counted } = await reduce(folder, '000901', mapped, { buckets: 1 });
+  t.equal(counted, 60, 'and can be done again');
 });
 
 t.test('R4: of two runs at once the first content stays, and both report it', async (t) => {
