@@ -28,9 +28,19 @@ import { SegmentHead } from './messages/segment-sealed.js';
 import { TableStored } from './messages/table-stored.js';
 import { ViewAsked, ViewUpdated } from './messages/view.js';
 
-export type ActorName = 'agent' | 'buffer' | 'uploader' | 'windower' | 'scheduler' | 'mapper' | 'reducer' | 'merger';
+export type ActorName = 'agent' | 'buffer' | 'uploader' | 'windower' | 'scheduler' | 'mapper' | 'reducer' | 'merger' | 'dashboard';
 
-export const actorNames: readonly ActorName[] = ['agent', 'buffer', 'uploader', 'windower', 'scheduler', 'mapper', 'reducer', 'merger'];
+export const actorNames: readonly ActorName[] = [
+  'agent',
+  'buffer',
+  'uploader',
+  'windower',
+  'scheduler',
+  'mapper',
+  'reducer',
+  'merger',
+  'dashboard',
+];
 
 export interface MessageEntry {
   readonly subject: string;
@@ -65,7 +75,7 @@ export const catalogue = {
     'segment.sealed.<p>',
     'SEGMENTS-<p>',
     ['buffer'],
-    ['uploader', 'windower'],
+    ['uploader', 'windower', 'dashboard'],
     'consecutive records of a partition: checked, normalised, numbered, on disk',
     SegmentHead,
   ),
@@ -83,7 +93,7 @@ export const catalogue = {
     'raw.stored.<p>',
     'STORED',
     ['uploader'],
-    ['scheduler', 'verify'],
+    ['scheduler', 'dashboard', 'verify'],
     'the commit: these offsets are in these byte ranges of these files',
     RawStored,
   ),
@@ -161,15 +171,22 @@ export const catalogue = {
     'view.proved',
     'BATCH',
     ['merger'],
-    ['merger', 'scheduler', 'subscribers'],
+    ['merger', 'scheduler', 'dashboard', 'subscribers'],
     'the new batch view was compared with what it replaces; without a difference all answer from it now',
     ViewProved,
   ),
-  'view.updated': entry('view.updated.<service>', 'VIEWS', ['merger'], ['subscribers'], 'whole merged rows that changed', ViewUpdated),
+  'view.updated': entry(
+    'view.updated.<service>',
+    'VIEWS',
+    ['merger'],
+    ['dashboard', 'subscribers'],
+    'whole merged rows that changed',
+    ViewUpdated,
+  ),
   'view.asked': entry(
     'view.asked',
     null,
-    ['subscribers', 'command line'],
+    ['dashboard', 'subscribers', 'command line'],
     ['merger'],
     'rows of a range of time, please; answered in chunks',
     ViewAsked,
@@ -178,7 +195,7 @@ export const catalogue = {
     '$KV.ACTORS.<actor>.<instance>',
     'KV_ACTORS',
     ['every actor'],
-    ['status'],
+    ['dashboard', 'status'],
     'who works on what, once a second',
     ActorStatus,
   ),

@@ -16,6 +16,10 @@ export const ActorStatus = Type.Object({
   counts: Type.Record(Type.String(), Type.Number()),
   /** Port of its /livez, /readyz and /metrics, where it has one. */
   opsPort: Type.Optional(Count),
+  /** Where that listens, as others reach it. */
+  opsHost: Type.Optional(Type.String()),
+  /** Of its pages, where it has some. */
+  address: Type.Optional(Type.String()),
   error: Type.Optional(Type.String()),
   at: Instant,
 });

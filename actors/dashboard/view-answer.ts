@@ -1,0 +1,117 @@
+/**
+ * An answer's rows as they came, in blocks of doubles; text is made of them when it is sent.
+ *
+ * D2  An answer's ETag is of the question's meaning and of the rows: it stays while they do, also over a new batch.
+ */
+import { createHash } from 'node:crypto';
+import { csvCell, viewColumns } from '../../infra/answers/csv.js';
+import { decodeRowBlocks, eachBlockRow } from '../../protocol/messages/row-blocks.js';
+import { type RowTuple, toTuple } from '../../protocol/messages/row-tuple.js';
+import type { Terms } from '../../protocol/messages/view.js';
+import { type MinuteRow, toViewRow } from '../../protocol/minute-row.js';
+import { columnsWriter, type WriteRow } from '../merger/row-text.js';
+import { type Format, ParameterError, type ViewQuestion } from './parameters.js';
+import type { ViewReader } from './view-reader.js';
+
+export interface ViewAnswer {
+  readonly chunks: readonly Uint8Array[];
+  readonly rows: number;
+  readonly terms: Terms;
+  /** Of the rows alone. */
+  readonly rowsHash: string;
+}
+
+/** What one answer may hold here; a row is 88 bytes. */
+export const rowsMax = 1_500_000;
+
+/** @throws ParameterError when there are more rows than one answer may have; what the reader throws */
+export const readAnswer = async (reader: ViewReader, question: ViewQuestion): Promise<ViewAnswer> => {
+  const chunks: Uint8Array[] = [];
+  const hash = createHash('sha256');
+  let rows = 0;
+  const terms = await reader.ask(question, (chunk) => {
+    const { head, columns } = decodeRowBlocks(chunk);
+    for (const [, count] of head.blocks) rows += count;
+    if (rows > rowsMax)
+      throw new ParameterError('from', `more than ${rowsMax} rows: ask for fewer services, a shorter time or a larger step`);
+    hash.update(JSON.stringify([head.blocks, head.wide]));
+    hash.update(new Uint8Array(columns.buffer, columns.byteOffset, columns.byteLength));
+    chunks.push(chunk);
+    return head.terms;
+  });
+  return { chunks, rows, terms, rowsHash: hash.digest('hex') };
+};
+
+export const etagOf = (kind: string, { from, to, services, step, zone }: ViewQuestion, contentHash: string): string => {
+  const meaning = JSON.stringify([kind, from, to, services ?? null, step, zone]);
+  return `"${createHash('sha256').update(meaning).update(contentHash).digest('base64url').slice(0, 27)}"`;
+};
+
+/** Whether what the asker has is what would be answered. */
+export const isSame = (ifNoneMatch: string | undefined, etag: string): boolean =>
+  ifNoneMatch?.split(',').some((one) => one.trim().replace(/^W\//, '') === etag || one.trim() === '*') === true;
+
+const csvWriter = (service: string): WriteRow => {
+  const name = csvCell(service);
+  const columns = viewColumns.slice(1);
+  return (minute, row) => {
+    const view = toViewRow(service, minute, row);
+    return `${name},${columns.map((column) => csvCell(view[column])).join(',')}\r\n`;
+  };
+};
+
+const chunkText = (chunk: Uint8Array, writerOf: (service: string) => WriteRow, between: string): Buffer => {
+  const texts: string[] = [];
+  let writing: string | undefined;
+  let write: WriteRow = () => '';
+  eachBlockRow(chunk, (service, minute, row: MinuteRow) => {
+    if (service !== writing) {
+      writing = service;
+      write = writerOf(service);
+    }
+    texts.push(write(minute, row));
+  });
+  return Buffer.from(texts.join(between));
+};
+
+/** The answer in pieces, each made when it is asked for. */
+export function* jsonPieces({ chunks, terms }: ViewAnswer, etag: string): Generator<Buffer> {
+  let before = '{"rows":[';
+  for (const chunk of chunks) {
+    const text = chunkText(chunk, columnsWriter, ',');
+    if (text.length === 0) continue;
+    yield Buffer.from(before);
+    yield text;
+    before = ',';
+  }
+  yield Buffer.from(`${before === ',' ? '' : before}],"terms":${JSON.stringify(terms)},"etag":${JSON.stringify(etag)}}`);
+}
+
+export function* csvPieces({ chunks }: ViewAnswer): Generator<Buffer> {
+  yield Buffer.from(`${viewColumns.join(',')}\r\n`);
+  for (const chunk of chunks) yield chunkText(chunk, csvWriter, '');
+}
+
+/** Exact rows, for a Parquet file. */
+export const exactRows = ({ chunks }: ViewAnswer): RowTuple[] => {
+  const rows: RowTuple[] = [];
+  for (const chunk of chunks) eachBlockRow(chunk, (service, minute, row) => rows.push(toTuple(service, minute, row)));
+  return rows;
+};
+
+/** A file name of times alone: no name of a service can do harm in it. */
+export const fileNameOf = ({ from, to }: ViewQuestion, format: Format): string => {
+  const compact = (at: number): string => new Date(at).toISOString().slice(0, 16).replaceAll(/[-:]/g, '');
+  return `tidemark-${compact(from)}-${compact(to)}.${format}`;
+};
+
+/** What the body of CSV and Parquet has no place for. */
+export const termsHeaders = (terms: Terms): Record<string, string> => ({
+  'Tidemark-Batch': terms.batch ?? '',
+  'Tidemark-Cut': terms.cut.join(','),
+  'Tidemark-Position': terms.position.join(','),
+  'Tidemark-Newest': terms.newest ?? '',
+  'Tidemark-Missing': String(terms.missing),
+  'Tidemark-Refused': String(terms.refused),
+  'Tidemark-Late': String(terms.late),
+});
