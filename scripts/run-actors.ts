@@ -27,6 +27,7 @@ import { recount } from './verify/recount.js';
 /** The actors that this can run; agents have a command of their own. */
 export type RunnableActor = Exclude<ActorName, 'agent'>;
 
+/** Those that the data goes through; the dashboard only shows it. */
 export const runnableActors: readonly RunnableActor[] = ['buffer', 'uploader', 'windower', 'scheduler', 'mapper', 'reducer', 'merger'];
 
 const isOpenBatch = async (bus: Bus, { batch }: { batch: string }): Promise<boolean> => {
@@ -54,7 +55,13 @@ const reducer: WorkerDefinition<ReturnType<typeof readServicesAssigned>> = {
   work: async (task, env) => reduceServices(task, { storage: env.storage, ...(await env.engine()) }),
 };
 
-const start = (name: RunnableActor, world: WorldOfActors, stop: AbortSignal): RunningActor => {
+const startDashboard = async (world: WorldOfActors, stop: AbortSignal): Promise<RunningActor> => {
+  // The HTTP server takes memory: no other process loads it.
+  const [{ hostDashboard }, { readStatus }] = await Promise.all([import('../actors/dashboard/dashboard.js'), import('./status/status.js')]);
+  return hostDashboard({ ...world, readStatus: (bus) => readStatus(bus, world.settings) }, stop);
+};
+
+const start = async (name: RunnableActor, world: WorldOfActors, stop: AbortSignal): Promise<RunningActor> => {
   const fold = <State>(definition: FoldDefinition<State>) => hostFold(definition, world, stop);
   switch (name) {
     case 'buffer':
@@ -71,6 +78,8 @@ const start = (name: RunnableActor, world: WorldOfActors, stop: AbortSignal): Ru
       return hostWorker(mapper, world, stop);
     case 'reducer':
       return hostWorker(reducer, world, stop);
+    case 'dashboard':
+      return startDashboard(world, stop);
   }
 };
 
@@ -162,7 +171,10 @@ export const runActors = async (
   const abort = (): void => stop.abort();
   if (signal.aborted) abort();
   signal.addEventListener('abort', abort);
-  const actors = names.flatMap((name) => Array.from({ length: settings.instances }, () => start(name, world, stop.signal)));
+  const instancesOf = (name: RunnableActor): number => (name === 'dashboard' ? 1 : settings.instances); // it has a port
+  const actors = await Promise.all(
+    names.flatMap((name) => Array.from({ length: instancesOf(name) }, () => start(name, world, stop.signal))),
+  );
   const stopReporting = reportStatus(actors, world.openBus, log);
   const ends = actors.map((actor) =>
     actor.ended.catch((error: unknown) => {

@@ -61,6 +61,7 @@ export const register: RegisterCommand = (program) => {
         signal: stopSignal(),
         program: options.process,
         everyMs,
+        anyHttpPort: given.origins.httpPort === 'default',
       });
     });
 };

@@ -18,15 +18,17 @@ import { openLocalStorage } from '../../infra/storage/local.js';
 import type { RunnableActor } from '../run-actors.js';
 import { startAgents } from './agents.js';
 import { lockData } from './data-lock.js';
+import { choosePort } from './choose-port.js';
 import { follow } from './follow.js';
 import { type Kept, keep, type Running } from './keep.js';
 import { type Order, stopMsMax, stopWord } from './order.js';
 import { showRows } from './show-rows.js';
 
 /** As few processes as give the speed: parsing is half of the work, so the buffers have one of their own. In stopping order. */
-const processLayout: readonly { readonly name: string; readonly actors: readonly RunnableActor[] }[] = [
+const processLayout: readonly { readonly name: string; readonly actors: readonly RunnableActor[]; readonly isOne?: true }[] = [
   { name: 'buffers', actors: ['buffer'] },
   { name: 'layers', actors: ['uploader', 'windower', 'scheduler', 'mapper', 'reducer', 'merger'] },
+  { name: 'dashboard', actors: ['dashboard'], isOne: true }, // whatever is asked there, nobody else's event loop waits for it
 ];
 
 export interface SystemOptions {
@@ -36,6 +38,8 @@ export interface SystemOptions {
   /** The program of the fourth agent. */
   readonly program: string | undefined;
   readonly everyMs: number;
+  /** Nobody chose the port of the pages: any free one will do. */
+  readonly anyHttpPort?: boolean;
 }
 
 interface ActorProcess extends Running {
@@ -95,8 +99,10 @@ const greet = (settings: Settings, server: NatsServer | undefined, services: str
       : ` (nats-server ${server.version}${server.takenOn ? ', ran already' : ''}), monitoring ${server.monitoringUrl}`;
   const again = server === undefined ? '' : `\n            that server alone again: nats-server -c ${server.configuration}`;
   const which = settings.data === path.resolve(settingsTable.data.default ?? '') ? '' : ` --data ${settings.data}`;
+  const pages = `http://${settings.host ?? '127.0.0.1'}:${settings.httpPort}/${settings.host === undefined ? '' : '  (log in with the token)'}`;
   return [
     'Tidemark runs.',
+    `  pages     ${pages}`,
     `  data      ${settings.data}${logFile === undefined ? '' : `, logs in ${logFile}`}`,
     `  server    ${settings.nats}${own}${again}`,
     `  measured  ${services.join(', ')}: each second`,
@@ -140,7 +146,7 @@ const runServer = async (settings: Settings, log: Log): Promise<{ kept: Kept<Nat
 };
 
 /** Runs until `signal`, then stops. @returns the exit code. @throws OutOfReachError, SettingsError when it cannot start */
-export const runSystem = async ({ settings: given, signal, program, everyMs }: SystemOptions): Promise<number> => {
+export const runSystem = async ({ settings: given, signal, program, everyMs, anyHttpPort = false }: SystemOptions): Promise<number> => {
   const stops: (() => Promise<void> | void)[] = [];
   const pids: (() => number)[] = [() => process.pid];
   const endNow = () => {
@@ -153,14 +159,15 @@ export const runSystem = async ({ settings: given, signal, program, everyMs }: S
     const log = createLog({ ...given, file: logFile });
     const { kept: server, nats } = await runServer(given, log);
     if (server !== undefined) stops.push(() => server.stop());
-    const settings = Object.freeze({ ...given, nats });
+    const httpPort = await choosePort(given.host ?? '127.0.0.1', given.httpPort, anyHttpPort);
+    const settings = Object.freeze({ ...given, nats, httpPort });
     await ensureStreams(settings);
     const children: Kept<ActorProcess>[] = [];
     const isFinal = (one: ActorProcess) => finalCodes.includes(one.exitCode());
-    for (const { name, actors } of [...processLayout].reverse()) {
+    for (const { name, actors, isOne } of [...processLayout].reverse()) {
       // Several instances are processes of their own, so that one that dies leaves the others working.
       const alike = await Promise.all(
-        Array.from({ length: settings.instances }, (_, i) => {
+        Array.from({ length: isOne ? 1 : settings.instances }, (_, i) => {
           const order: Order = { actors, settings: { ...settings, instances: 1 } };
           return keep(i === 0 ? name : `${name} ${i + 1}`, () => launchActors(order, logFile), { log, isFinal });
         }),
