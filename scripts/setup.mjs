@@ -9,13 +9,26 @@
  *   node scripts/setup.mjs bench …       the measurements
  */
 import { spawn, spawnSync } from 'node:child_process';
-import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 
 const top = path.dirname(path.dirname(fileURLToPath(import.meta.url)));
 const dist = path.join(top, 'dist');
 const sourceFolders = ['protocol', 'actors', 'infra', 'scripts', 'test'];
+/** Files that go along as they are. */
+const copiedFolders = ['actors/dashboard/pages', 'infra/ops/grafana'];
 
 const tell = (line) => process.stderr.write(`${line}\n`);
 const readJson = (...names) => JSON.parse(readFileSync(path.join(top, ...names), 'utf8'));
@@ -63,8 +76,12 @@ const build = () => {
     .filter(existsSync)
     .flatMap(filesBelow)
     .filter((file) => file.endsWith('.ts'));
+  const copied = copiedFolders
+    .map((name) => path.join(top, name))
+    .filter(existsSync)
+    .flatMap(filesBelow);
   const stampFile = path.join(dist, '.built');
-  const stamp = [path.join(top, 'tsconfig.json'), path.join(top, 'package-lock.json'), ...sources]
+  const stamp = [path.join(top, 'tsconfig.json'), path.join(top, 'package-lock.json'), ...sources, ...copied]
     .map((file) => `${path.relative(top, file)} ${statSync(file).size} ${statSync(file).mtimeMs}`)
     .join('\n');
   if (existsSync(stampFile) && readFileSync(stampFile, 'utf8') === stamp) return;
@@ -78,10 +95,16 @@ const build = () => {
     tell('the code cannot be compiled: why stands above');
     process.exit(1);
   }
+  for (const file of copied) {
+    const target = path.join(dist, path.relative(top, file));
+    mkdirSync(path.dirname(target), { recursive: true });
+    copyFileSync(file, target);
+  }
+  const copies = new Set(copied.map((file) => path.relative(top, file)));
   const expected = new Set(sources.map((file) => path.relative(top, file).slice(0, -'.ts'.length)));
   for (const file of filesBelow(dist)) {
     const source = path.relative(dist, file).replace(/\.(?:js|js\.map|d\.ts)$/, '');
-    if (!expected.has(source) && source !== '.built') rmSync(file);
+    if (!expected.has(source) && !copies.has(path.relative(dist, file)) && source !== '.built') rmSync(file);
   }
   writeFileSync(stampFile, stamp);
 };
