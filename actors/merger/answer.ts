@@ -12,7 +12,7 @@ import { formatMinute } from '../../protocol/time.js';
 import { type AnswerWriter, answerWriter } from './answer-writer.js';
 import { monthSpan, monthsBetween } from './batch-view.js';
 import { lowerBound, readColumnsRow } from './columns.js';
-import type { Grain, MonthCache } from './month-cache.js';
+import { type Grain, groupsOfFiles, type MonthCache } from './month-cache.js';
 import type { Question } from './question.js';
 import { type Snapshot, takeSnapshot } from './snapshot.js';
 import { Steps } from './steps.js';
@@ -41,15 +41,18 @@ const answerSnapshot = async (snapshot: Snapshot, months: MonthCache): Promise<(
   const writer = answerWriter(question.shape);
   const steps = new Steps(question);
   let yieldAt = rowsBetweenYields;
-  for (const service of snapshot.services) {
-    const sources = await batchSources(snapshot, months, service, steps);
-    const realtime = snapshot.realtime.get(service) ?? new Map<number, MinuteRow>();
-    writer.service(service);
-    if (question.step === 'minute') mergeMinutes(sources, realtime, question, writer);
-    else mergeSteps(sources, realtime, question, steps, writer);
-    if (writer.rows >= yieldAt) {
-      yieldAt = writer.rows + rowsBetweenYields;
-      await new Promise(setImmediate);
+  for (const group of groupsOfFiles(snapshot.services, (service) => monthsBetween(snapshot.batch, service, question.from, question.to))) {
+    await prefetch(group, snapshot, months, steps);
+    for (const service of group) {
+      const sources = await batchSources(snapshot, months, service, steps);
+      const realtime = snapshot.realtime.get(service) ?? new Map<number, MinuteRow>();
+      writer.service(service);
+      if (question.step === 'minute') mergeMinutes(sources, realtime, question, writer);
+      else mergeSteps(sources, realtime, question, steps, writer);
+      if (writer.rows >= yieldAt) {
+        yieldAt = writer.rows + rowsBetweenYields;
+        await new Promise(setImmediate);
+      }
     }
   }
   const newest = await newestOf(snapshot, months);
@@ -57,12 +60,24 @@ const answerSnapshot = async (snapshot: Snapshot, months: MonthCache): Promise<(
   return writer.bodies(terms);
 };
 
+const grainOf = ({ month }: MonthFile, steps: Steps): Grain => {
+  const [start, end] = monthSpan(month);
+  return steps.isHourly(start, end) ? 'hour' : 'minute';
+};
+
+/** Reads what is not in memory of some services' months at once. */
+const prefetch = async (group: readonly string[], { batch, question }: Snapshot, months: MonthCache, steps: Steps): Promise<void> => {
+  const cold = group.flatMap((service) =>
+    monthsBetween(batch, service, question.from, question.to).filter((file) => !months.has(file, grainOf(file, steps))),
+  );
+  if (cold.length > 1) await months.prefetch(cold);
+};
+
 /** The columns of a service's months in the range, in order. */
 const batchSources = async ({ batch, question }: Snapshot, months: MonthCache, service: string, steps: Steps): Promise<RowColumns[]> => {
   const sources: RowColumns[] = [];
   for (const file of monthsBetween(batch, service, question.from, question.to)) {
-    const [start, end] = monthSpan(file.month);
-    const grain: Grain = steps.isHourly(start, end) ? 'hour' : 'minute';
+    const grain = grainOf(file, steps);
     sources.push(months.peek(file, grain) ?? (await months.load(file, grain)));
   }
   return sources;
@@ -127,15 +142,18 @@ const mergeSteps = (
 /** The newest minute of the services asked for. A file is read for it only if it may hold a newer one than is known. */
 const newestOf = async ({ batch, question, newestRealtime }: Snapshot, months: MonthCache): Promise<number | undefined> => {
   let newest = newestRealtime;
-  const lastFiles: MonthFile[] = [];
+  const unknown: MonthFile[] = [];
   for (const service of question.services ?? batch?.months.keys() ?? []) {
     const file = batch?.months.get(service)?.at(-1);
-    if (file !== undefined) lastFiles.push(file);
+    if (file === undefined) continue;
+    const known = months.newest(file);
+    if (known === undefined) unknown.push(file);
+    else newest = Math.max(newest, known);
   }
-  lastFiles.sort((a, b) => (a.month < b.month ? 1 : -1));
-  for (const file of lastFiles) {
+  unknown.sort((a, b) => (a.month < b.month ? 1 : -1));
+  for (const file of unknown) {
     if (monthSpan(file.month)[1] <= newest) break;
-    if (months.newest(file) === undefined) await months.loadOnce(file);
+    await months.loadOnce([file]);
     newest = Math.max(newest, months.newest(file) ?? newest);
   }
   return newest === Number.NEGATIVE_INFINITY ? undefined : newest;

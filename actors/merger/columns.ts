@@ -6,6 +6,43 @@ import { emptyRow, type MinuteRow, mergeInto } from '../../protocol/minute-row.j
 /** Bytes of a row in columns. */
 export const columnBytesPerRow = 11 * 8;
 
+/** Columns in one array, one behind the other: eleven arrays of a few rows take more than what is in them. */
+export interface PackedColumns {
+  readonly length: number;
+  readonly numbers: Float64Array;
+  readonly wide: RowColumns['wide'] | undefined;
+}
+
+export const packColumns = (columns: RowColumns): PackedColumns => {
+  const { length, minute, cpu, ram, disk, maxCpu, maxCpuAt, maxRam, maxRamAt, maxDisk, maxDiskAt, messages, wide } = columns;
+  const all = [minute, cpu, ram, disk, maxCpu, maxCpuAt, maxRam, maxRamAt, maxDisk, maxDiskAt, messages];
+  const numbers = new Float64Array(all.length * length);
+  for (const [i, column] of all.entries()) numbers.set(column, i * length);
+  return { length, numbers, wide: wide.size > 0 ? wide : undefined };
+};
+
+const noneWide: RowColumns['wide'] = new Map();
+
+/** Nothing is copied. */
+export const unpackColumns = ({ length, numbers, wide }: PackedColumns): RowColumns => {
+  const column = (i: number): Float64Array => numbers.subarray(i * length, (i + 1) * length);
+  return {
+    length,
+    minute: column(0),
+    cpu: column(1),
+    ram: column(2),
+    disk: column(3),
+    maxCpu: column(4),
+    maxCpuAt: column(5),
+    maxRam: column(6),
+    maxRamAt: column(7),
+    maxDisk: column(8),
+    maxDiskAt: column(9),
+    messages: column(10),
+    wide: wide ?? noneWide,
+  };
+};
+
 /** Reads row `i` into `row`. @returns it */
 export const readColumnsRow = (columns: RowColumns, i: number, row: MinuteRow): MinuteRow => {
   row.cpu = columns.cpu[i] as number;

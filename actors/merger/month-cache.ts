@@ -1,20 +1,55 @@
 /**
  * Rows of month files, which never change: kept as they were read, with a bound on their bytes, least recently used out
- * first. Sums by hour are a sixtieth of the rows and are kept apart, so that a year by day stays in memory.
+ * first. Sums by hour are a sixtieth of the rows and are kept apart, so that a year by day stays in memory. Small files, of
+ * which there may be a hundred thousand, are read many at a time.
  */
 
 import type { RowColumns } from '../../infra/sql/sql.js';
 import type { MonthFile } from '../../protocol/messages/batch.js';
-import { columnBytesPerRow, sumHours } from './columns.js';
+import { columnBytesPerRow, type PackedColumns, packColumns, sumHours, unpackColumns } from './columns.js';
 
-/** Reads a month's file, checked against its length, hash and counts (part-files.ts). */
-export type ReadMonth = (file: MonthFile) => Promise<RowColumns>;
+/** Reads the files of some months, each checked against its length, hash and counts (view-files.ts). */
+export type ReadMonths = (files: readonly MonthFile[]) => Promise<RowColumns[]>;
 
 export type Grain = 'minute' | 'hour';
 
+/** A file of so few rows has no hours of its own: its minutes are summed as fast. */
+const fewRows = 60;
+
+const isSmall = (file: MonthFile): boolean => file.rows <= fewRows;
+
+/** What is read together: so many rows are in memory besides what is kept. A larger file is read alone. */
+const groupRowsMax = 20_000;
+const groupFilesMax = 256;
+
+/** Things that have files into groups whose files may be read together, in order. */
+export function* groupsOfFiles<T>(things: Iterable<T>, filesOf: (thing: T) => readonly MonthFile[]): Generator<T[]> {
+  let group: T[] = [];
+  let rows = 0;
+  let count = 0;
+  for (const thing of things) {
+    const files = filesOf(thing);
+    const rowsMore = files.reduce((sum, file) => sum + file.rows, 0);
+    if (group.length > 0 && (rows + rowsMore > groupRowsMax || count + files.length > groupFilesMax)) {
+      yield group;
+      [group, rows, count] = [[], 0, 0];
+    }
+    group.push(thing);
+    rows += rowsMore;
+    count += files.length;
+  }
+  if (group.length > 0) yield group;
+}
+
+/** What a file takes besides its rows: the entry, its key, the array itself. */
+const fileBytes = 600;
+
+/** What a file of so many rows takes in memory. */
+export const keptBytesOf = (rows: number): number => fileBytes + rows * columnBytesPerRow;
+
 /** Columns by path, with a bound; the one used last stands last. */
 class Kept {
-  readonly #columns = new Map<string, RowColumns>();
+  readonly #columns = new Map<string, PackedColumns>();
   #bytes = 0;
 
   constructor(readonly bytesMax: number) {}
@@ -23,27 +58,27 @@ class Kept {
     return this.#columns.has(path);
   }
 
-  /** Whether so many rows more let nothing go. */
+  /** Whether a file of so many rows more lets nothing go. */
   hasRoomFor(rows: number): boolean {
-    return this.#bytes + rows * columnBytesPerRow <= this.bytesMax;
+    return this.#bytes + keptBytesOf(rows) <= this.bytesMax;
   }
 
   get(path: string): RowColumns | undefined {
-    const columns = this.#columns.get(path);
-    if (columns === undefined) return undefined;
+    const packed = this.#columns.get(path);
+    if (packed === undefined) return undefined;
     this.#columns.delete(path);
-    this.#columns.set(path, columns);
-    return columns;
+    this.#columns.set(path, packed);
+    return unpackColumns(packed);
   }
 
   put(path: string, columns: RowColumns): void {
     if (this.#columns.has(path)) return;
-    this.#columns.set(path, columns);
-    this.#bytes += columns.length * columnBytesPerRow;
+    this.#columns.set(path, packColumns(columns));
+    this.#bytes += keptBytesOf(columns.length);
     for (const [oldest, { length }] of this.#columns) {
       if (this.#bytes <= this.bytesMax || oldest === path) break;
       this.#columns.delete(oldest);
-      this.#bytes -= length * columnBytesPerRow;
+      this.#bytes -= keptBytesOf(length);
     }
   }
 }
@@ -55,7 +90,7 @@ const warmRowsMax = 4_000_000;
 const newestMax = 200_000;
 
 export class MonthCache {
-  readonly #read: ReadMonth;
+  readonly #read: ReadMonths;
   readonly #minutes: Kept;
   readonly #hours: Kept;
   readonly #newest = new Map<string, number>();
@@ -63,40 +98,55 @@ export class MonthCache {
   #warming: readonly MonthFile[] = [];
 
   /** @param minuteBytesMax bound on minutes kept; hours have a quarter of it besides. */
-  constructor(read: ReadMonth, minuteBytesMax: number) {
+  constructor(read: ReadMonths, minuteBytesMax: number) {
     this.#read = read;
     this.#minutes = new Kept(minuteBytesMax);
     this.#hours = new Kept(minuteBytesMax / 4);
   }
 
+  has(file: MonthFile, grain: Grain = 'minute'): boolean {
+    return this.#keptBy(file, grain).has(file.path);
+  }
+
   /** What is here already: no reading, no waiting. */
   peek(file: MonthFile, grain: Grain = 'minute'): RowColumns | undefined {
-    return grain === 'minute' ? this.#minutes.get(file.path) : this.#hours.get(file.path);
+    return this.#keptBy(file, grain).get(file.path);
   }
 
   async load(file: MonthFile, grain: Grain = 'minute'): Promise<RowColumns> {
     const here = this.peek(file, grain);
     if (here !== undefined) return here;
     const minutes = this.#minutes.get(file.path) ?? (await this.#readOnce(file));
-    if (grain === 'minute') return minutes;
+    if (grain === 'minute' || isSmall(file)) return minutes;
     const hours = this.#hours.get(file.path) ?? sumHours(minutes);
     this.#hours.put(file.path, hours);
     return hours;
   }
 
-  /** The rows, without keeping them: for who goes through whole views. Remembers the newest minute all the same. */
-  async loadOnce(file: MonthFile): Promise<RowColumns> {
-    const columns = this.peek(file) ?? (await this.#read(file));
-    this.#noteNewest(file, columns);
-    return columns;
+  /** Reads a group of files (groupsOfFiles) at once, so that `load` finds them. Of one that cannot be read, `load` says why. */
+  async prefetch(files: readonly MonthFile[]): Promise<void> {
+    const missing = files.filter(({ path }) => !this.#minutes.has(path));
+    const read = await this.#read(missing).catch(() => []);
+    for (const [i, columns] of read.entries()) this.#keep(missing[i] as MonthFile, columns);
   }
 
-  /** The rows of a file that takes the place of another: kept if that one's are, so that no question waits for a new batch. */
-  async loadSuccessor(before: MonthFile | undefined, file: MonthFile): Promise<RowColumns> {
-    const columns = await this.loadOnce(file);
-    if (before !== undefined && this.#minutes.has(before.path)) this.#minutes.put(file.path, columns);
-    if (before !== undefined && this.#hours.has(before.path)) this.#hours.put(file.path, sumHours(columns));
-    return columns;
+  /** The rows of a group of files, in order, without keeping them: for who goes through whole views. */
+  async loadOnce(files: readonly MonthFile[]): Promise<RowColumns[]> {
+    const here = files.map(({ path }) => this.#minutes.get(path));
+    const missing = files.filter((_, i) => here[i] === undefined);
+    const read = missing.length === 0 ? [] : await this.#read(missing);
+    let next = 0;
+    return files.map((file, i) => {
+      const columns = here[i] ?? (read[next++] as RowColumns);
+      this.#noteNewest(file, columns);
+      return columns;
+    });
+  }
+
+  /** A file takes the place of another: kept if that one is, so that no question waits for a new batch. */
+  succeed(before: MonthFile, file: MonthFile, columns: RowColumns): void {
+    if (this.#minutes.has(before.path)) this.#minutes.put(file.path, columns);
+    if (this.#hours.has(before.path)) this.#hours.put(file.path, sumHours(columns));
   }
 
   /**
@@ -106,30 +156,44 @@ export class MonthCache {
   async warm(files: readonly MonthFile[]): Promise<void> {
     this.#warming = files;
     let rows = 0;
-    for (const file of [...files].sort((a, b) => (a.month < b.month ? 1 : a.month > b.month ? -1 : 0))) {
-      const keepsMinutes = this.#minutes.hasRoomFor(file.rows);
-      if (this.#hours.has(file.path) && (this.#minutes.has(file.path) || !keepsMinutes)) continue;
-      rows += file.rows;
-      if (this.#warming !== files || rows > warmRowsMax || !this.#hours.hasRoomFor(file.rows / 60)) return;
-      const columns = await (keepsMinutes ? this.#readOnce(file) : this.loadOnce(file));
-      this.#hours.put(file.path, sumHours(columns));
+    const newestFirst = [...files].sort((a, b) => (a.month < b.month ? 1 : a.month > b.month ? -1 : 0));
+    for (const group of groupsOfFiles(newestFirst, (file) => (this.#isWarm(file) ? [] : [file]))) {
+      const cold = group.filter((file) => !this.#isWarm(file));
+      if (cold.length === 0) continue;
+      rows += cold.reduce((sum, file) => sum + file.rows, 0);
+      const hoursMore = cold.reduce((sum, file) => sum + (isSmall(file) ? 0 : file.rows / 60), 0);
+      if (this.#warming !== files || rows > warmRowsMax || !this.#hours.hasRoomFor(hoursMore)) return;
+      for (const [i, columns] of (await this.loadOnce(cold)).entries()) {
+        const file = cold[i] as MonthFile;
+        if (this.#minutes.hasRoomFor(file.rows)) this.#minutes.put(file.path, columns);
+        if (!isSmall(file)) this.#hours.put(file.path, sumHours(columns));
+      }
       await new Promise(setImmediate);
     }
   }
 
-  /** The newest minute in a file, ms, if it was ever read here. */
+  /** The newest minute in a file, ms, if its manifest says it or it was ever read here. */
   newest(file: MonthFile): number | undefined {
-    return this.#newest.get(file.path);
+    return file.newest ?? this.#newest.get(file.path);
+  }
+
+  #keptBy(file: MonthFile, grain: Grain): Kept {
+    return grain === 'minute' || isSmall(file) ? this.#minutes : this.#hours;
+  }
+
+  /** Whether nothing of it is left to be read beforehand. */
+  #isWarm(file: MonthFile): boolean {
+    const { path, rows } = file;
+    return (isSmall(file) || this.#hours.has(path)) && (this.#minutes.has(path) || !this.#minutes.hasRoomFor(rows));
   }
 
   #readOnce(file: MonthFile): Promise<RowColumns> {
     let reading = this.#reading.get(file.path);
     if (reading === undefined) {
-      reading = this.#read(file)
-        .then((columns) => {
-          this.#minutes.put(file.path, columns);
-          this.#noteNewest(file, columns);
-          return columns;
+      reading = this.#read([file])
+        .then(([columns]) => {
+          this.#keep(file, columns as RowColumns);
+          return columns as RowColumns;
         })
         .finally(() => this.#reading.delete(file.path));
       this.#reading.set(file.path, reading);
@@ -137,7 +201,13 @@ export class MonthCache {
     return reading;
   }
 
+  #keep(file: MonthFile, columns: RowColumns): void {
+    this.#minutes.put(file.path, columns);
+    this.#noteNewest(file, columns);
+  }
+
   #noteNewest(file: MonthFile, columns: RowColumns): void {
+    if (file.newest !== undefined) return;
     if (this.#newest.size >= newestMax) this.#newest.clear();
     this.#newest.set(file.path, columns.minute[columns.length - 1] ?? Number.NEGATIVE_INFINITY);
   }

@@ -1,8 +1,8 @@
 /**
  * The proof: the old batch view and the lower half, merged, against the new batch view, row by row, to the bit.
  *
- * One service and month at a time, so memory stays bounded by two month files. A file that both manifests name needs no
- * comparison, for files never change; but then the lower half must hold nothing of that month.
+ * A few months at a time, so memory stays bounded by two large month files or some hundred small ones. A file that both
+ * manifests name needs no comparison, for files never change; but then the lower half must hold nothing of that month.
  */
 import type { RowColumns } from '../../infra/sql/sql.js';
 import type { Manifest, MonthFile } from '../../protocol/messages/batch.js';
@@ -11,7 +11,7 @@ import { sumPosition } from '../../protocol/range.js';
 import { formatMinute, monthOf } from '../../protocol/time.js';
 import { type BatchView, monthSpan, toBatchView } from './batch-view.js';
 import { readColumnsRow } from './columns.js';
-import type { MonthCache } from './month-cache.js';
+import { groupsOfFiles, type MonthCache } from './month-cache.js';
 import type { RowTable } from './row-table.js';
 import { tuplesWriter } from './row-text.js';
 
@@ -19,7 +19,7 @@ export interface Comparison {
   /** Of the whole new batch view. */
   readonly records: number;
   readonly rows: number;
-  /** Rows that differ, and 1 more if the records are not as many as the offsets below the cut. */
+  /** Rows that differ, 1 more for each file with another newest minute than its manifest says, and 1 if the records are not as many as the offsets below the cut. */
   readonly differences: number;
   /** Where the first ones are, for people. */
   readonly examples: string[];
@@ -31,6 +31,37 @@ export const examplesMax = 10;
 export const compareViews = async (old: BatchView | null, lower: RowTable, manifest: Manifest, months: MonthCache): Promise<Comparison> => {
   const fresh = toBatchView(manifest);
   const found = new Found();
+  for (const group of groupsOfFiles(monthsToCompare(old, lower, fresh), filesOf)) {
+    const files = group.flatMap(filesOf);
+    const read = await months.loadOnce(files);
+    const byFile = new Map(files.map((file, i) => [file, read[i]]));
+    const rowsOf = (file: MonthFile | undefined) => (file === undefined ? undefined : byFile.get(file));
+    for (const month of group) {
+      const newRows = rowsOf(month.after);
+      compareMonth(month, rowsOf(month.before), newRows, found);
+      if (month.before && month.after && newRows) months.succeed(month.before, month.after, newRows);
+    }
+    await new Promise(setImmediate); // answers go on meanwhile
+  }
+  const records = manifest.files.reduce((sum, file) => sum + file.msg_num, 0);
+  const rows = manifest.files.reduce((sum, file) => sum + file.rows, 0);
+  const belowCut = sumPosition(manifest.cut);
+  if (records !== belowCut) found.add(`the rows hold ${records} records, but ${belowCut} are below the cut`);
+  return { records, rows, differences: found.differences, examples: found.examples };
+};
+
+/** One service's month, of which something changed, or should have. */
+interface ComparedMonth {
+  readonly service: string;
+  readonly before: MonthFile | undefined;
+  /** Of the lower half, in order of time. */
+  readonly added: readonly [number, MinuteRow][];
+  readonly after: MonthFile | undefined;
+}
+
+const filesOf = ({ before, after }: ComparedMonth): MonthFile[] => [before, after].filter((file) => file !== undefined);
+
+function* monthsToCompare(old: BatchView | null, lower: RowTable, fresh: BatchView): Generator<ComparedMonth> {
   for (const [service, names] of monthsOfAll(old, lower, fresh)) {
     for (const month of [...names].sort()) {
       const before = fileOf(old, service, month);
@@ -39,18 +70,10 @@ export const compareViews = async (old: BatchView | null, lower: RowTable, manif
       const added: [number, MinuteRow][] = [];
       lower.eachBetween(service, from, to, (minute, row) => added.push([minute, { ...row }]));
       if (added.length === 0 && before !== undefined && before.path === after?.path && before.sha256 === after.sha256) continue;
-      const oldRows = before === undefined ? undefined : await months.loadOnce(before);
-      const newRows = after === undefined ? undefined : await months.loadSuccessor(before, after);
-      compareMonth(service, oldRows, added, newRows, found);
-      await new Promise(setImmediate); // answers go on meanwhile
+      yield { service, before, added, after };
     }
   }
-  const records = manifest.files.reduce((sum, file) => sum + file.msg_num, 0);
-  const rows = manifest.files.reduce((sum, file) => sum + file.rows, 0);
-  const belowCut = sumPosition(manifest.cut);
-  if (records !== belowCut) found.add(`the rows hold ${records} records, but ${belowCut} are below the cut`);
-  return { records, rows, differences: found.differences, examples: found.examples };
-};
+}
 
 class Found {
   differences = 0;
@@ -86,12 +109,16 @@ const monthsOfAll = (old: BatchView | null, lower: RowTable, fresh: BatchView): 
 const lastTime = Number.POSITIVE_INFINITY;
 
 const compareMonth = (
-  service: string,
+  { service, added, after }: ComparedMonth,
   oldRows: RowColumns | undefined,
-  added: readonly [number, MinuteRow][],
   newRows: RowColumns | undefined,
   found: Found,
 ): void => {
+  const newest = newRows?.minute.at(-1);
+  if (after?.newest !== undefined && after.newest !== newest) {
+    const is = newest === undefined ? 'none' : formatMinute(newest);
+    found.add(`${after.path}: the manifest says that its newest minute is ${formatMinute(after.newest)}, it is ${is}`);
+  }
   const expected = emptyRow();
   const scratch = emptyRow();
   const actual = emptyRow();

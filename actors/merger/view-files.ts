@@ -5,7 +5,7 @@ import type { Storage } from '../../infra/storage/storage.js';
 import type { MonthFile } from '../../protocol/messages/batch.js';
 import type { PartStored } from '../../protocol/messages/part-stored.js';
 import { sumMessages } from './columns.js';
-import type { ReadMonth } from './month-cache.js';
+import type { ReadMonths } from './month-cache.js';
 import { RowTable } from './row-table.js';
 
 /** The rows of a stored part; null when it holds no record. @throws PromiseError, FileMissingError */
@@ -34,16 +34,31 @@ export const loadParts = async (storage: Storage, viewFiles: ViewFiles, parts: r
   return rows;
 };
 
+/** So many files are checked against their length and hash at a time. */
+const checkedTogether = 8;
+
 /** @throws PromiseError, FileMissingError */
 export const monthReader =
-  (storage: Storage, viewFiles: ViewFiles): ReadMonth =>
-  async (file: MonthFile) => {
-    const columns = await viewFiles.read(await storage.local(file.path, file), { singleService: true });
-    const records = sumMessages(columns);
-    if (records !== file.msg_num || columns.length !== file.rows) {
-      throw new PromiseError(
-        `${file.path} holds ${columns.length} rows of ${records} records, but its manifest says ${file.rows} of ${file.msg_num}`,
-      );
+  (storage: Storage, viewFiles: ViewFiles): ReadMonths =>
+  async (files) => {
+    const localFiles: string[] = [];
+    for (let from = 0; from < files.length; from += checkedTogether) {
+      const some = files.slice(from, from + checkedTogether);
+      localFiles.push(...(await Promise.all(some.map((file) => storage.local(file.path, file)))));
     }
-    return columns;
+    const [only] = localFiles;
+    const months =
+      only !== undefined && localFiles.length === 1
+        ? [await viewFiles.read(only, { singleService: true })]
+        : await viewFiles.readMonths(localFiles);
+    for (const [i, file] of files.entries()) mustBeAsNamed(file, months[i] as RowColumns);
+    return months;
   };
+
+const mustBeAsNamed = (file: MonthFile, columns: RowColumns): void => {
+  const records = sumMessages(columns);
+  if (records === file.msg_num && columns.length === file.rows) return;
+  throw new PromiseError(
+    `${file.path} holds ${columns.length} rows of ${records} records, but its manifest says ${file.rows} of ${file.msg_num}`,
+  );
+};

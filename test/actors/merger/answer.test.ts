@@ -195,13 +195,58 @@ t.test('M1: what arrives while files are read is in all of an answer or in none 
       refusedBefore: 0,
     });
   const view = createView(1, makeManifest('000001', null, [partition], [2], 0, files));
-  const months = new MonthCache(async (file) => {
+  const months = new MonthCache(async (some) => {
     applyUpdate(view, partition.update(2, 2, 4));
-    return files.read(file);
+    return files.read(some);
   }, 1e6);
   const { rows, terms } = await ask({ view, months }, { from: at, to: at + minuteMs });
   const messages = (rows as { msg_num: number }[]).reduce((sum, { msg_num }) => sum + msg_num, 0);
   t.equal(messages, terms.position[0]);
+});
+
+t.test('of very many services the files are read in groups, whatever one of them asks besides', async (t) => {
+  const files = new Files();
+  const partition = new Partition(0, files);
+  const at = Date.UTC(2026, 10, 1);
+  const count = 1_000;
+  for (let i = 0; i < count; i++)
+    partition.readings.push({ service: `s${i}`, at: at + i, cpu: i % 101, ram: 1, disk: 1, refusedBefore: 0 });
+  const manifest = makeManifest('000001', null, [partition], [count], 0, files);
+  const view = createView(1, manifest);
+  const reads: number[] = [];
+  const months = new MonthCache(async (some) => {
+    reads.push(some.length);
+    return files.read(some);
+  }, 1e8);
+  const everything = { from: at, to: at + 10 * minuteMs };
+  const { rows, terms } = await ask({ view, months }, everything);
+  t.same(
+    rows,
+    countRows(partition.readings)
+      .sort((a, b) => (a.service < b.service ? -1 : 1))
+      .map(({ service, minute, row }) => toViewRow(service, minute, row)),
+  );
+  t.equal(terms.newest, '2026-11-01T00:00:00Z');
+  t.equal(
+    reads.reduce((sum, one) => sum + one, 0),
+    count,
+  );
+  t.ok(reads.length < 10, `read ${reads.join(', ')} at a time`);
+  reads.length = 0;
+  await ask({ view, months }, { ...everything, step: 'day' });
+  t.same(reads, [], 'minutes of a small file serve for hours too');
+});
+
+t.test('the newest minute is what the manifest says: the terms of a question take no file', async (t) => {
+  const files = new Files();
+  const partition = new Partition(0, files);
+  const at = Date.UTC(2026, 10, 1);
+  for (let i = 0; i < 3; i++) partition.readings.push({ service: 's', at: at + i * minuteMs, cpu: 1, ram: 1, disk: 1, refusedBefore: 0 });
+  const made = makeManifest('000001', null, [partition], [3], 0, files);
+  const manifest = { ...made, files: made.files.map((file) => ({ ...file, newest: at + 2 * minuteMs })) };
+  const months = new MonthCache(() => Promise.reject(new TypeError('a file was read')), 1e6);
+  const { terms } = await ask({ view: createView(1, manifest), months }, { from: 0, to: 60_000 });
+  t.equal(terms.newest, '2026-11-01T00:02:00Z');
 });
 
 t.test('a changed row goes out whole, batch and real time merged', async (t) => {

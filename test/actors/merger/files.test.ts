@@ -1,6 +1,5 @@
 import t from 'tap';
-import { columnBytesPerRow } from '../../../actors/merger/columns.js';
-import { MonthCache } from '../../../actors/merger/month-cache.js';
+import { groupsOfFiles, keptBytesOf, MonthCache } from '../../../actors/merger/month-cache.js';
 import { PositionGate } from '../../../actors/merger/position-gate.js';
 import { loadPart, monthReader } from '../../../actors/merger/view-files.js';
 import type { ViewFiles } from '../../../infra/sql/sql.js';
@@ -32,11 +31,11 @@ const month = (path: string, rows: number): MonthFile => ({
 
 t.test('month files are kept up to a bound, least recently used out first, and read once however many ask', async (t) => {
   const reads: string[] = [];
-  const read = async ({ path }: MonthFile) => {
-    reads.push(path);
-    return columnsOf(rowsOf(120));
+  const read = async (files: readonly MonthFile[]) => {
+    reads.push(...files.map(({ path }) => path));
+    return files.map(({ rows }) => columnsOf(rowsOf(rows)));
   };
-  const months = new MonthCache(read, 2 * 120 * columnBytesPerRow);
+  const months = new MonthCache(read, 2 * keptBytesOf(120));
   const [a, b, c] = ['a', 'b', 'c'].map((path) => month(path, 120)) as [MonthFile, MonthFile, MonthFile];
   await Promise.all([months.load(a), months.load(a), months.load(a, 'hour')]);
   t.same(reads, ['a']);
@@ -56,11 +55,11 @@ t.test('month files are kept up to a bound, least recently used out first, and r
 
 t.test('what questions are likely to need is read beforehand: minutes of the newest months, then hours', async (t) => {
   const reads: string[] = [];
-  const read = async ({ path }: MonthFile) => {
-    reads.push(path);
-    return columnsOf(rowsOf(120));
+  const read = async (files: readonly MonthFile[]) => {
+    reads.push(...files.map(({ path }) => path));
+    return files.map(({ rows }) => columnsOf(rowsOf(rows)));
   };
-  const months = new MonthCache(read, 2 * 120 * columnBytesPerRow);
+  const months = new MonthCache(read, 2 * keptBytesOf(120));
   const files = ['2026-08', '2026-10', '2026-09'].map((name) => ({ ...month(name, 120), month: name }));
   const [oldest, newest, middle] = files as [MonthFile, MonthFile, MonthFile];
   await months.warm(files);
@@ -72,11 +71,51 @@ t.test('what questions are likely to need is read beforehand: minutes of the new
   t.equal(reads.length, 3, 'nothing is read again');
 
   const successor = month('next', 120);
-  await months.loadSuccessor(newest, successor);
+  months.succeed(newest, successor, columnsOf(rowsOf(120)));
   t.ok(months.peek(successor) && months.peek(successor, 'hour'), 'no question waits for a new batch');
   const other = month('other', 120);
-  await months.loadSuccessor(undefined, other);
+  months.succeed(month('never read', 120), other, columnsOf(rowsOf(120)));
   t.equal(months.peek(other), undefined);
+});
+
+t.test('small files are read together, within bounds; one that cannot be read keeps no other from being read', async (t) => {
+  const reads: number[] = [];
+  const read = async (files: readonly MonthFile[]) => {
+    reads.push(files.length);
+    if (files.some(({ path }) => path === 'bad')) throw new TypeError('bad');
+    return files.map(({ rows }) => columnsOf(rowsOf(rows)));
+  };
+  const [a, b, bad, large] = [month('a', 2), month('b', 60), month('bad', 1), month('large', 20_000)] as const;
+  const groups = [...groupsOfFiles([a, b, bad, large, a], (file) => [file])];
+  t.same(
+    groups.map((group) => group.length),
+    [3, 1, 1],
+    'a large one is read alone',
+  );
+  t.same(
+    [
+      ...groupsOfFiles(
+        Array.from({ length: 600 }, () => a),
+        (file) => [file],
+      ),
+    ].map((group) => group.length),
+    [256, 256, 88],
+  );
+  const months = new MonthCache(read, 1e6);
+  await months.prefetch([a, b, bad]);
+  t.equal((await months.load(a)).length, 2);
+  await t.rejects(months.load(bad), { message: 'bad' });
+  await months.prefetch([a, b]);
+  t.same(reads, [3, 1, 1, 1], 'what is here is not read again');
+  t.equal((await months.load(b, 'hour')).length, 60, 'a small file has no hours of its own');
+  t.equal(reads.length, 4);
+  const few = new MonthCache(read, 10 * keptBytesOf(1));
+  await few.prefetch(Array.from({ length: 20 }, (_, i) => month(`${i}`, 1)));
+  t.equal(
+    Array.from({ length: 20 }, (_, i) => few.has(month(`${i}`, 1))).filter(Boolean).length,
+    10,
+    'what a file takes besides its rows counts',
+  );
 });
 
 t.test('a file with another number of records than was promised is not answered from', async (t) => {
@@ -91,9 +130,9 @@ t.test('a file with another number of records than was promised is not answered 
   const { file: _, ...without } = part;
   await t.rejects(loadPart(storage, viewFiles, without), { code: 'E_PROMISE' });
   const path = part.file?.path as string;
-  t.equal((await monthReader(storage, viewFiles)(month(path, 1))).length, 1);
-  await t.rejects(monthReader(storage, viewFiles)({ ...month(path, 1), msg_num: 2 }), { code: 'E_PROMISE' });
-  await t.rejects(monthReader(storage, viewFiles)({ ...month(path, 1), rows: 2 }), { code: 'E_PROMISE' });
+  t.equal((await monthReader(storage, viewFiles)([month(path, 1)]))[0]?.length, 1);
+  await t.rejects(monthReader(storage, viewFiles)([{ ...month(path, 1), msg_num: 2 }]), { code: 'E_PROMISE' });
+  await t.rejects(monthReader(storage, viewFiles)([{ ...month(path, 1), rows: 2 }]), { code: 'E_PROMISE' });
 });
 
 t.test('M1: a question waits until the view has got as far as it asks, or for as long as it says', async (t) => {

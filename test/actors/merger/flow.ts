@@ -52,7 +52,7 @@ export const columnsOf = (rows: readonly KeyedRow[]): RowColumns => ({
 /** Files by path: what storage and DuckDB are to the real merger. */
 export class Files {
   readonly columns = new Map<string, RowColumns>();
-  readonly read = async (file: { path: string }): Promise<RowColumns> => this.at(file.path);
+  readonly read = async (files: readonly { path: string }[]): Promise<RowColumns[]> => files.map(({ path }) => this.at(path));
   at(path: string): RowColumns {
     const columns = this.columns.get(path);
     if (columns === undefined) throw new TypeError(`no file ${path}`);

@@ -195,13 +195,17 @@ t.test('M4: the proof finds one planted difference, and none where there is none
       const manifest = makeManifest(batch, merger.view.batch?.manifest ?? null, flow.partitions, cut, 0, flow.files);
       const lower = new RowTable();
       for (const part of lowerParts(merger.view, cut)) lower.mergeColumns(flow.files.at(part.file?.path as string));
-      const compare = () => compareViews(merger.view.batch, lower, manifest, new MonthCache(flow.files.read, 1e6));
+      const compare = (named = manifest) => compareViews(merger.view.batch, lower, named, new MonthCache(flow.files.read, 1e6));
       const same = await compare();
       if (same.differences !== 0 || same.records !== sumPosition(cut)) throw new TypeError(JSON.stringify(same));
       const fresh = manifest.files.filter(({ path }) => path.endsWith(batch));
       const file = fresh[planted % Math.max(1, fresh.length)];
       if (file === undefined) return;
       const columns = flow.files.at(file.path);
+      const newest = columns.minute.at(-1) as number;
+      const say = (said: number) => ({ ...manifest, files: manifest.files.map((one) => (one === file ? { ...one, newest: said } : one)) });
+      if ((await compare(say(newest))).differences !== 0) throw new TypeError('the newest minute is right');
+      if ((await compare(say(newest + 60_000))).differences !== 1) throw new TypeError('a wrong newest minute was not found');
       const column = [columns.cpu, columns.maxRam, columns.maxDiskAt][planted % 3] as Float64Array;
       (column[planted % columns.length] as number) += 1;
       plantedCount += 1;
