@@ -70,8 +70,9 @@ const readRows = async (sql: Duckdb, localFile: string, singleService: boolean):
  * Small files together: opening one costs more than its rows. What is read is put in one table before it is taken apart, for
  * each file is a chunk of its own and expressions over chunks of a row are dear.
  */
-const manyMonths = `(WITH stored AS MATERIALIZED
-  (SELECT *, file_index FROM read_parquet($files, hive_partitioning = false, union_by_name = true)) FROM stored)`;
+const manyMonths = `(WITH stored AS MATERIALIZED (SELECT *, file_index, file_row_number
+    FROM read_parquet($files, hive_partitioning = false, union_by_name = true))
+  FROM stored ORDER BY file_index, file_row_number)`;
 
 const readMonths = async (sql: Duckdb, localFiles: readonly string[]): Promise<RowColumns[]> => {
   if (localFiles.length === 0) return [];

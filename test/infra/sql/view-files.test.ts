@@ -195,6 +195,9 @@ t.test(
     for (const [name, rows] of months) await files.write(file(name), rows, { service: rows[0]?.service ?? 'none' });
     const together = await files.readMonths(months.map(([name]) => file(name)));
     for (const [i, [name]] of months.entries()) t.strictSame(together[i], await files.read(file(name), { singleService: true }), name);
+    const many = Array.from({ length: 300 }, (_, i) => file(i % 2 === 0 ? 'm-b' : 'm-a'));
+    const all = await files.readMonths(many);
+    t.ok(all.every(({ length }, i) => length === (i % 2 === 0 ? 3 : 1)));
     t.strictSame(await files.readMonths([]), []);
     await t.rejects(files.readMonths([file('m-a'), file('m-gone')]));
   },
