@@ -2,7 +2,7 @@
 import type { Test } from 'tap';
 import type { Coordinator, Membership } from '../../../infra/coordination/coordinator.js';
 
-class Member {
+export class Member {
   readonly held = new Set<number>();
   membership: Membership | undefined;
   private readonly waiting = new Set<() => void>();
