@@ -28,6 +28,8 @@ export interface SourceEntry {
   holes: number;
   /** What its n = 1 was, for whoever comes with another one; undefined: not known (any more). */
   first: string | undefined;
+  /** A recovered table may have had more ranges than B6 allows, for what was refused is not in raw files: one more may open then. */
+  rangesAtBeginning: number;
   /** Receipt time of its last message, ms: a source that is silent for long is forgotten. */
   heardAt: number;
 }
@@ -55,7 +57,17 @@ export const entryOf = (table: SourceTable, subject: string, agent: string, hear
   const key = keyOf(subject, agent);
   let entry = table.entries.get(key);
   if (entry === undefined) {
-    entry = { subject, agent, service: serviceOf(subject), taken: [], closedBelow: 1, holes: 0, first: undefined, heardAt };
+    entry = {
+      subject,
+      agent,
+      service: serviceOf(subject),
+      taken: [],
+      closedBelow: 1,
+      holes: 0,
+      first: undefined,
+      rangesAtBeginning: 0,
+      heardAt,
+    };
     table.entries.set(key, entry);
   }
   entry.heardAt = heardAt;
@@ -63,7 +75,8 @@ export const entryOf = (table: SourceTable, subject: string, agent: string, hear
 };
 
 /** copy: it was taken before; full: it would open one range too many (B6); free: it may be taken. */
-export const lookUp = (entry: SourceEntry, n: number, ranges = rangesMax): 'copy' | 'full' | 'free' => {
+export const lookUp = (entry: SourceEntry, n: number, allowed = rangesMax): 'copy' | 'full' | 'free' => {
+  const ranges = Math.max(allowed, entry.rangesAtBeginning + 1);
   const last = entry.taken.at(-1);
   if (last === undefined || n === last[1]) return 'free';
   if (n > last[1]) return entry.taken.length < ranges ? 'free' : 'full';
@@ -144,6 +157,7 @@ export const fromSnapshot = (text: string): SourceTable => {
     entry.closedBelow = closedBelow;
     entry.holes = countHoles(entry.taken, 1);
     entry.first = first ?? undefined;
+    entry.rangesAtBeginning = taken.length > rangesMax ? taken.length : 0;
   }
   for (const [service, count] of snapshot.missing) setMissing(table, service, count);
   return table;

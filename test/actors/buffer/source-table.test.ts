@@ -166,3 +166,16 @@ t.test('a source is forgotten when it was silent for long; what it still misses 
   t.equal(table.missing.get('web'), 4);
   t.end();
 });
+
+t.test('B6: a recovered table that has more ranges lets a source go on: one more, and those that touch', (t) => {
+  const { table, entry } = newEntry();
+  for (let n = 1; n <= 200; n += 2) take(table, entry, n, n + 1);
+  const [recovered] = [...fromSnapshot(toSnapshot(table, 0)).entries.values()] as [SourceEntry];
+  t.equal(lookUp(entry, 500), 'full', 'in the life that opened them');
+  t.equal(lookUp(recovered, 500), 'free', 'what was lost in between is left behind');
+  take(table, recovered, 500, 501);
+  t.equal(lookUp(recovered, 501), 'free');
+  t.equal(lookUp(recovered, 600), 'full');
+  t.equal(lookUp(recovered, 100), 'free', 'a hole between two');
+  t.end();
+});
