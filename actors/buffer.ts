@@ -74,6 +74,8 @@ export interface BufferState {
   /** Ends the names of this life's snapshots: no other life needs one of them (B5). */
   readonly writer: string;
   counts: { records: number; segments: number; refused: number; copies: number; notTaken: number; startedAgain: number };
+  /** By reason, of which there are few; for the metrics. */
+  refusedBy?: Map<string, number>;
 }
 
 interface Identity {
@@ -207,6 +209,8 @@ const addLine = (state: BufferState, published: PublishedMessage, line: Uint8Arr
     state.open.refused.add(read.service, read.reason, 1);
     state.open.rejected.push(rejected(state.partition, published, line, index, read.reason));
     state.counts.refused += 1;
+    state.refusedBy ??= new Map();
+    state.refusedBy.set(read.reason, (state.refusedBy.get(read.reason) ?? 0) + 1);
     if (entry) {
       noteTaken(state.open, entry, read.n as number, (read.n as number) + 1).refused.push({ n: read.n as number, reason: read.reason });
     }
@@ -368,6 +372,9 @@ const step = (state: BufferState, input: Input, { bufferCapacity, snapshotRecord
   }
 };
 
+const refusedCounts = ({ refusedBy }: BufferState): Record<string, number> =>
+  refusedBy === undefined ? {} : Object.fromEntries([...refusedBy].map(([reason, count]) => [`refused: ${reason}`, count]));
+
 export const buffer: FoldDefinition<BufferState> = {
   name: 'buffer',
   share: 'partition',
@@ -381,5 +388,10 @@ export const buffer: FoldDefinition<BufferState> = {
     ),
   messagesPerStepMax: 2_000,
   place: (state) => state.open.from,
-  counts: (state) => ({ ...state.counts, metricsSequence: state.sealedPlace.sequence, sources: state.table.entries.size }),
+  counts: (state) => ({
+    ...state.counts,
+    ...refusedCounts(state),
+    metricsSequence: state.sealedPlace.sequence,
+    sources: state.table.entries.size,
+  }),
 };

@@ -7,14 +7,18 @@
  * owns  nothing: it may be stopped and started at any time, and any number of them may run
  */
 import type { AddressInfo } from 'node:net';
-import { aborted, baseStatus, newInstance, type RunningActor, type WorldOfActors } from '../../infra/actor/host.js';
+import { aborted, baseStatus, newInstance, type RunningActor, type SampleRead, type WorldOfActors } from '../../infra/actor/host.js';
 import type { Bus } from '../../infra/bus/bus.js';
 import { messageOf, OutOfReachError } from '../../infra/errors.js';
+import { eachBlockRow } from '../../protocol/messages/row-blocks.js';
+import { minuteMs } from '../../protocol/minute-row.js';
+import { sumPosition } from '../../protocol/range.js';
 import { accessOf, readToken } from './access.js';
 import { CommitFinder } from './commits.js';
 import { EventRing } from './event-ring.js';
 import { EventFeed } from './events.js';
 import { Explainer } from './explain.js';
+import type { ViewQuestion } from './parameters.js';
 import { createServer } from './server.js';
 import { ServiceFinder } from './services.js';
 import { ConnectionKept, ViewReader } from './view-reader.js';
@@ -95,11 +99,31 @@ export const hostDashboard = (world: DashboardWorld, stop: AbortSignal): Dashboa
 
   const ended = run();
   ended.catch(() => undefined);
+  /** What only somebody who may ask and look everywhere can tell. */
+  const collect = async (): Promise<SampleRead[]> => {
+    const everything: ViewQuestion = { from: 0, to: minuteMs, services: undefined, step: 'range', zone: 'UTC', after: [], waitMs: 1_000 };
+    const bus = await connection.get();
+    const [streams, terms] = await Promise.all([bus.logs(), reader.ask(everything, (chunk) => eachBlockRow(chunk, () => undefined).terms)]);
+    const sample = (metric: string, value: number, labels: Record<string, string> = {}): SampleRead => ({ metric, value, labels });
+    return [
+      sample('tidemark_view_records', sumPosition(terms.position)),
+      sample('tidemark_missing_readings', terms.missing),
+      sample('tidemark_refused_readings', terms.refused),
+      sample('tidemark_late_readings', terms.late),
+      ...streams.map(({ name, bytes }) => sample('tidemark_stream_bytes', bytes, { stream: name })),
+      ...streams
+        .filter(({ bytesMax }) => bytesMax > 0)
+        .map((one) => sample('tidemark_stream_bytes_max', one.bytesMax, { stream: one.name })),
+    ];
+  };
+  const startedShare = { partition: 0, life: 0, isAlive: true, trouble: undefined };
   return {
     name: 'dashboard',
     instance,
     ended,
     address,
+    collect,
+    shares: () => [{ ...startedShare, counts, isAlive: state === 'working' }],
     status: () => ({
       ...baseStatus('dashboard', instance, state),
       counts: { ...counts, readers: feed.listeners.size },

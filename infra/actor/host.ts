@@ -16,12 +16,35 @@ export type WorldOfActors = Omit<Env, 'bus' | 'instance'> & {
   readonly coordinator: Coordinator;
 };
 
+/** One share of an actor, for health and metrics. */
+export interface ShareSeen {
+  readonly partition: number;
+  /** Counts begin anew with each life. */
+  readonly life: number;
+  readonly counts: Readonly<Record<string, number>>;
+  /** Whether its life has begun. */
+  readonly isAlive: boolean;
+  /** Why the last one ended. */
+  readonly trouble: string | undefined;
+}
+
+/** One value that is read for a scrape of metrics (infra/ops/metrics.ts). */
+export interface SampleRead {
+  readonly metric: string;
+  readonly labels: Readonly<Record<string, string>>;
+  readonly value: number;
+}
+
 export interface RunningActor {
   readonly name: string;
   readonly instance: string;
   /** Rejects when the process must not go on (history, a mistake of ours); resolves after a clean stop. */
   readonly ended: Promise<void>;
   status(): ActorStatus;
+  shares?(): readonly ShareSeen[];
+  /** How many lives ended, by how they did. */
+  ends?(): Readonly<Record<string, number>>;
+  collect?(): Promise<readonly SampleRead[]>;
 }
 
 const pauseMsMin = 50;
@@ -47,6 +70,9 @@ interface Share {
   ended: Promise<void>;
   place: number;
   counts: Record<string, number>;
+  life: number;
+  isAlive: boolean;
+  trouble: string | undefined;
 }
 
 /** Starts a fold on this instance. `stop` ends it cleanly. @throws never: see `ended`. */
@@ -58,6 +84,7 @@ export const hostFold = <State>(fold: FoldDefinition<State>, world: WorldOfActor
   let leads = false;
   let state = 'standby';
   let isEnding = false;
+  const ends: Record<string, number> = { lost: 0, fenced: 0, history: 0, fault: 0 };
   let failed: Error | undefined;
   let fail: (error: Error) => void = () => undefined;
   const failure = new Promise<never>((_, reject) => {
@@ -74,7 +101,16 @@ export const hostFold = <State>(fold: FoldDefinition<State>, world: WorldOfActor
   };
 
   const start = (partition: number): void => {
-    const share: Share = { stop: new AbortController(), lost: new AbortController(), ended: Promise.resolve(), place: 0, counts: {} };
+    const share: Share = {
+      stop: new AbortController(),
+      lost: new AbortController(),
+      ended: Promise.resolve(),
+      place: 0,
+      counts: {},
+      life: 0,
+      isAlive: false,
+      trouble: undefined,
+    };
     shares.set(partition, share);
     share.ended = liveOn(partition, share).finally(() => {
       if (shares.get(partition) === share) shares.delete(partition);
@@ -86,7 +122,10 @@ export const hostFold = <State>(fold: FoldDefinition<State>, world: WorldOfActor
     while (!share.stop.signal.aborted && !share.lost.signal.aborted) {
       const startedAt = performance.now();
       const end = await oneLife(partition, share);
+      share.isAlive = false;
       if (end.kind === 'stopped') return;
+      ends[end.kind] = (ends[end.kind] ?? 0) + 1;
+      share.trouble = end.error.message;
       if (share.lost.signal.aborted) {
         log.info({ partition }, 'lease gone');
         return;
@@ -110,6 +149,8 @@ export const hostFold = <State>(fold: FoldDefinition<State>, world: WorldOfActor
   };
 
   const oneLife = async (partition: number, share: Share): Promise<LifeEnd> => {
+    share.life += 1;
+    share.counts = {};
     let bus: Bus;
     try {
       bus = await world.openBus(`${fold.name} ${partition} ${instance}`);
@@ -129,6 +170,8 @@ export const hostFold = <State>(fold: FoldDefinition<State>, world: WorldOfActor
         seen: (report) => {
           share.place = report.place;
           share.counts = report.counts;
+          share.isAlive = true;
+          share.trouble = undefined;
         },
       });
     } finally {
@@ -176,6 +219,8 @@ export const hostFold = <State>(fold: FoldDefinition<State>, world: WorldOfActor
     name: fold.name,
     instance,
     ended,
+    ends: () => ends,
+    shares: () => [...shares].map(([partition, { life, counts, isAlive, trouble }]) => ({ partition, life, counts, isAlive, trouble })),
     status: () => ({
       ...baseStatus(fold.name, instance, state === 'standby' && (fold.share === 'each' || shares.size > 0) ? 'working' : state),
       partitions: fold.share === 'partition' ? [...shares.keys()].sort((a, b) => a - b) : [],

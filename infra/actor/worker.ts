@@ -31,6 +31,8 @@ export const hostWorker = <T extends { batch: string; task: number }>(
   const ackWaitMs = world.settings.taskAgainMs;
   const counts = { done: 0, failed: 0, left: 0 };
   let state = 'standby';
+  let isAlive = false;
+  let trouble: string | undefined;
 
   const run = async (): Promise<void> => {
     let pauseMs = 50;
@@ -39,6 +41,8 @@ export const hostWorker = <T extends { batch: string; task: number }>(
       try {
         bus = await world.openBus(`${worker.name} ${instance}`);
         const tasks = await bus.tasks('BATCH', worker.name, worker.takes, { ackWaitMs });
+        isAlive = true;
+        trouble = undefined;
         const closing = aborted(stop).then(() => tasks.close());
         closing.catch(() => undefined);
         for await (const task of tasks) {
@@ -47,8 +51,10 @@ export const hostWorker = <T extends { batch: string; task: number }>(
           if (stop.aborted) break;
         }
       } catch (error) {
-        log.warn({ reason: messageOf(error) }, 'queue lost, joins again');
+        trouble = messageOf(error);
+        log.warn({ reason: trouble }, 'queue lost, joins again');
       } finally {
+        isAlive = false;
         await bus?.close();
       }
       if (!stop.aborted) await new Promise((resolve) => setTimeout(resolve, pauseMs));
@@ -94,5 +100,11 @@ export const hostWorker = <T extends { batch: string; task: number }>(
   };
 
   const ended = run();
-  return { name: worker.name, instance, ended, status: () => ({ ...baseStatus(worker.name, instance, state), counts: { ...counts } }) };
+  return {
+    name: worker.name,
+    instance,
+    ended,
+    status: () => ({ ...baseStatus(worker.name, instance, state), counts: { ...counts } }),
+    shares: () => [{ partition: 0, life: 0, counts, isAlive, trouble }],
+  };
 };

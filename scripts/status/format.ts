@@ -78,10 +78,11 @@ export const formatStatus = (status: Status): string => {
     one.actor === 'nats-server' ? '' : one.instance,
     formatNumbers(one.partitions),
     lagText(one),
+    one.opsPort === undefined ? '' : String(one.opsPort),
   ]);
   return [
     `${new Date(status.at).toISOString().slice(0, 19)}Z  ${head}\n${list}\n`,
-    rows.length === 0 ? '' : `${columns([['actor', 'state', 'pid', 'instance', 'partitions', 'behind'], ...rows])}\n`,
+    rows.length === 0 ? '' : `${columns([['actor', 'state', 'pid', 'instance', 'partitions', 'behind', 'ops'], ...rows])}\n`,
     columns([
       ['records', `${sumOf(status.position)} in the view, ${sumOf(status.committed)} committed, ${sumOf(status.sealed)} sealed`],
       ['position', status.position?.join(',') ?? 'not known'],
@@ -91,6 +92,7 @@ export const formatStatus = (status: Status): string => {
       ['missing', countsText(status.missing)],
       ['full', streamsText(status)],
       ['memory', memoryText(status)],
+      ['pages', actors.flatMap(({ address }) => address ?? []).join(', ') || 'none'],
     ]),
   ].join('');
 };

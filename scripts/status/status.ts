@@ -30,7 +30,10 @@ export interface ActorShown {
   readonly lag?: Lag;
   /** Since it was last heard. */
   readonly silentSeconds: number;
+  /** Port of its health and metrics. */
   readonly opsPort?: number;
+  /** Of its pages. */
+  readonly address?: string;
   readonly error?: string;
 }
 
@@ -170,7 +173,7 @@ const mergerBehind = async (bus: Bus, position: Position, places: readonly Parti
   addLags(await Promise.all(places.map(({ sealed }, p) => lagBehind(bus, p, position[p] ?? 0, sealed))));
 
 /** In the order of the flow, then by instance. */
-const flow = ['agent', 'buffer', 'uploader', 'windower', 'scheduler', 'mapper', 'reducer', 'merger'];
+const flow = ['agent', 'buffer', 'uploader', 'windower', 'scheduler', 'mapper', 'reducer', 'merger', 'dashboard'];
 
 const readStatuses = async (bus: Bus): Promise<ActorStatus[]> => {
   const bucket = await bus.bucket('ACTORS', { ttlMs: 60_000 });
@@ -179,7 +182,7 @@ const readStatuses = async (bus: Bus): Promise<ActorStatus[]> => {
 };
 
 const shownOf = (status: ActorStatus, places: readonly PartitionPlaces[] | undefined, mergerLag: Lag | undefined): ActorShown => {
-  const { actor, instance, pid, host, partitions, opsPort, error } = status;
+  const { actor, instance, pid, host, partitions, opsPort, address, error } = status;
   const silentMs = Date.now() - status.at;
   const isGone = silentMs > goneAfterMs;
   const lag = isGone ? undefined : lagOf(actor, partitions, places, mergerLag);
@@ -193,6 +196,7 @@ const shownOf = (status: ActorStatus, places: readonly PartitionPlaces[] | undef
     silentSeconds: Math.max(0, Math.round(silentMs / 100) / 10),
     ...(lag && { lag }),
     ...(opsPort !== undefined && { opsPort }),
+    ...(address !== undefined && { address }),
     ...(error !== undefined && { error }),
   };
 };

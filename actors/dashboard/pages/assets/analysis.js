@@ -92,7 +92,8 @@ const live = createLive({
   onRows: (updated) => {
     rows.add(updated.rows);
     const span = shown?.span;
-    const within = span !== undefined && updated.rows.some(({ time_stamp }) => Date.parse(time_stamp) >= span.from && Date.parse(time_stamp) < span.to);
+    const within =
+      span !== undefined && updated.rows.some(({ time_stamp }) => Date.parse(time_stamp) >= span.from && Date.parse(time_stamp) < span.to);
     if (within || isMoving(state.zoom ?? state)) refreshSoon();
   },
   onProved: () => refreshSoon(),
@@ -101,7 +102,11 @@ const live = createLive({
     const line = byId('live');
     if (line.textContent !== text) line.textContent = text;
     line.dataset.kind = kind;
-    notices.set('stale', kind === 'lost' && behindMs > 10_000 ? 'The live connection is lost: these numbers are not the newest.' : undefined, { tone: 'warn', actions: [{ text: 'Ask again', run: () => load(true) }] });
+    notices.set(
+      'stale',
+      kind === 'lost' && behindMs > 10_000 ? 'The live connection is lost: these numbers are not the newest.' : undefined,
+      { tone: 'warn', actions: [{ text: 'Ask again', run: () => load(true) }] },
+    );
   },
 });
 
@@ -109,15 +114,21 @@ const zoomOut = () => {
   if (state.zoom !== undefined) go({ zoom: undefined });
 };
 
-const refreshSoon = () => {
+/** Somebody is marking a part, reads a dialog or looks elsewhere: what is shown stays as it is. */
+const isBusy = () => document.hidden || charts.dragging || asking !== undefined || document.querySelector('dialog[open]') !== null;
+
+/** @param {number} [waitMsMin] */
+const refreshSoon = (waitMsMin = 0) => {
   if (refreshTimer !== undefined || live.paused) return;
-  const waitMs = Math.max(0, askedAt + Math.max(refreshMsMin, 10 * tookMs) - Date.now());
-  refreshTimer = setTimeout(() => {
-    refreshTimer = undefined;
-    if (live.paused) return;
-    if (document.hidden || charts.dragging || asking !== undefined) refreshTimer = setTimeout(() => ((refreshTimer = undefined), refreshSoon()), refreshMsMin);
-    else load(true);
-  }, waitMs);
+  refreshTimer = setTimeout(
+    () => {
+      refreshTimer = undefined;
+      if (live.paused) return;
+      if (isBusy()) refreshSoon(refreshMsMin);
+      else load(true);
+    },
+    Math.max(waitMsMin, askedAt + Math.max(refreshMsMin, 10 * tookMs) - Date.now()),
+  );
 };
 
 /** @param {boolean} quiet it goes on where it is: no skeletons, and live goes on */
@@ -128,7 +139,9 @@ const load = (quiet) => {
   if (span === undefined) {
     asking = undefined;
     root.dataset.state = 'error';
-    return notices.set('error', 'This range cannot be read: “from” has to be before “to”, each a time or now, now-6h, today, yesterday.', { tone: 'bad' });
+    return notices.set('error', 'This range cannot be read: “from” has to be before “to”, each a time or now, now-6h, today, yesterday.', {
+      tone: 'bad',
+    });
   }
   notices.set('error', undefined);
   notices.set('series', undefined);
@@ -168,7 +181,11 @@ const load = (quiet) => {
         if (part === 'summary') byId('summary').setAttribute('aria-busy', 'false');
         if (part === 'summary' || part === 'series') {
           if (part === 'summary') root.dataset.state = 'error';
-          notices.set(part === 'summary' ? 'error' : 'series', `${part === 'summary' ? 'No answer' : 'The charts cannot be drawn'}: ${error.message} (${error.code})`, { tone: 'bad', actions: [{ text: 'Try again', run: () => load(quiet) }] });
+          notices.set(
+            part === 'summary' ? 'error' : 'series',
+            `${part === 'summary' ? 'No answer' : 'The charts cannot be drawn'}: ${error.message} (${error.code})`,
+            { tone: 'bad', actions: [{ text: 'Try again', run: () => load(quiet) }] },
+          );
         }
       },
     },
@@ -214,9 +231,16 @@ const showSummary = ({ summary, span }) => {
   noteLink(summary);
   const nothing = services.every(({ msg_num }) => msg_num === 0);
   notices.set('empty', nothing ? emptyText() : undefined, { actions: jumps(span) });
-  notices.set('partial', terms.missing > 0 ? `Partial: ${counted(terms.missing, 'reading')} of these services that sources have counted ${terms.missing === 1 ? 'is' : 'are'} missing.` : undefined, { tone: 'warn' });
+  notices.set(
+    'partial',
+    terms.missing > 0
+      ? `Partial: ${counted(terms.missing, 'reading')} of these services that sources have counted ${terms.missing === 1 ? 'is' : 'are'} missing.`
+      : undefined,
+    { tone: 'warn' },
+  );
   const others = services.length - drawnMax;
-  byId('charts-note').textContent = others > 0 ? `The first ${drawnMax} of ${services.length} services are drawn; choose services to see others.` : '';
+  byId('charts-note').textContent =
+    others > 0 ? `The first ${drawnMax} of ${services.length} services are drawn; choose services to see others.` : '';
   root.dataset.state = nothing ? 'empty' : 'ready';
 };
 
@@ -237,15 +261,22 @@ const showTable = () => {
 };
 
 const emptyText = () => {
-  const names = state.services.length === 0 ? 'any service' : state.services.length === 1 ? visible(state.services[0] ?? '') : `these ${state.services.length} services`;
+  const names =
+    state.services.length === 0
+      ? 'any service'
+      : state.services.length === 1
+        ? visible(state.services[0] ?? '')
+        : `these ${state.services.length} services`;
   const { first, last } = extent();
-  if (first === undefined || last === undefined) return all === undefined ? `No messages from ${names} in this range.` : `No messages from ${names} yet, at any time.`;
+  if (first === undefined || last === undefined)
+    return all === undefined ? `No messages from ${names} in this range.` : `No messages from ${names} yet, at any time.`;
   return `No messages from ${names} in this range: first data ${dateClock(first, state.zone)}, newest ${dateClock(last, state.zone)}.`;
 };
 
 /** First and newest minute of the services asked for, ms. */
 const extent = () => {
-  const asked = state.services.length === 0 ? [...known.values()] : [...known.values()].filter(({ service }) => state.services.includes(service));
+  const asked =
+    state.services.length === 0 ? [...known.values()] : [...known.values()].filter(({ service }) => state.services.includes(service));
   const [first, last] = [asked.map((one) => Date.parse(one.first)), asked.map((one) => Date.parse(one.last))];
   return asked.length === 0 ? { first: undefined, last: undefined } : { first: Math.min(...first), last: Math.max(...last) };
 };
@@ -262,7 +293,10 @@ const jumps = (span) => {
 const noteLink = ({ etag, terms: { position } }) => {
   if (state.etag !== undefined && link === undefined) link = { etag: state.etag, position: state.position };
   const changed = link !== undefined && link.etag !== etag;
-  const then = link?.position === undefined ? '' : ` It was made at ${count(sum(link.position.split(',').map(Number)))} readings in all; now there are ${count(sum(position))}.`;
+  const then =
+    link?.position === undefined
+      ? ''
+      : ` It was made at ${count(sum(link.position.split(',').map(Number)))} readings in all; now there are ${count(sum(position))}.`;
   notices.set('changed', changed ? `These numbers have changed since this link was made.${then}` : undefined, { tone: 'warn' });
   if (isMoving(state.zoom ?? state)) return;
   state = { ...state, etag, position: position.join(',') };
@@ -275,17 +309,32 @@ const copyLink = async () => {
   const { summary, span } = shown;
   const range = state.zoom === undefined ? fixed(span) : fixed(spanOf(state, now(), state.zone) ?? span);
   const zoom = state.zoom === undefined ? undefined : fixed(span);
-  const fixedState = { ...state, ...range, zoom, zone: zoneName(state.zone), etag: summary.etag, position: summary.terms.position.join(',') };
+  const fixedState = {
+    ...state,
+    ...range,
+    zoom,
+    zone: zoneName(state.zone),
+    etag: summary.etag,
+    position: summary.terms.position.join(','),
+  };
   const address = location.origin + location.pathname + writeLink(fixedState);
   const outcome = document.createElement('span');
   await copyText(address, outcome);
-  notices.set('copied', outcome.textContent === 'copied' ? 'Link copied: it has these times, and says so when the numbers change.' : `Copy this link: ${address}`);
+  notices.set(
+    'copied',
+    outcome.textContent === 'copied'
+      ? 'Link copied: it has these times, and says so when the numbers change.'
+      : `Copy this link: ${address}`,
+  );
 };
 
 /** @param {number} factor @param {number} [shift] */
 const resize = (factor, shift) => {
   const span = spanNow();
-  if (span !== undefined) go(state.zoom === undefined && factor >= 1 ? { ...fixed(resized(span, factor, shift)) } : { zoom: fixed(resized(span, factor, shift)) });
+  if (span !== undefined)
+    go(
+      state.zoom === undefined && factor >= 1 ? { ...fixed(resized(span, factor, shift)) } : { zoom: fixed(resized(span, factor, shift)) },
+    );
 };
 
 const pause = () => {

@@ -37,7 +37,12 @@ export const askAll = async ({ span, services, after, points }, parts, signal) =
   const known = part('services', ask('services', {}, signal), parts.onServices);
   const summary = part('summary', ask('summary', { ...range, after }, signal), parts.onSummary);
   // Without a choice, those are drawn that are in the answer.
-  const drawn = services.length > 0 ? series(services.slice(0, drawnMax)) : summary.then((answer) => answer && series(answer.services.map(({ service }) => service).slice(0, drawnMax)));
-  const proof = part('proof', ask('proofs', { limit: 1 }, signal), (/** @type {{ proofs: import('./api.js').Proof[] }} */ { proofs }) => parts.onProof(proofs[0]));
+  const drawn =
+    services.length > 0
+      ? series(services.slice(0, drawnMax))
+      : summary.then((answer) => answer && series(answer.services.map(({ service }) => service).slice(0, drawnMax)));
+  const proof = part('proof', ask('proofs', { limit: 1 }, signal), (/** @type {{ proofs: import('./api.js').Proof[] }} */ { proofs }) =>
+    parts.onProof(proofs[0]),
+  );
   await Promise.all([known, summary, drawn, proof]);
 };

@@ -59,7 +59,13 @@ export class Chart {
       element(
         'figure',
         { class: 'chart', 'aria-describedby': `${metric}-words`, 'aria-labelledby': `${metric}-title` },
-        element('figcaption', {}, element('h3', { id: `${metric}-title` }, metric, element('span', { class: 'unit' }, ' %')), this.readout, this.time),
+        element(
+          'figcaption',
+          {},
+          element('h3', { id: `${metric}-title` }, metric, element('span', { class: 'unit' }, ' %')),
+          this.readout,
+          this.time,
+        ),
         this.words,
         this.canvas,
       ),
@@ -115,7 +121,12 @@ export class Chart {
       { stroke: colours[i] ?? text, width: 1.75, points: { size: 4, fill: colours[i] ?? text } },
       { stroke: colours[i] ?? text, width: 1, dash: [2, 3], points: { size: 3, fill: colours[i] ?? text } },
     ]);
-    const axis = { stroke: text, grid: { stroke: grid, width: 1 }, ticks: { stroke: grid, width: 1, size: 4 }, font: '11px system-ui, sans-serif' };
+    const axis = {
+      stroke: text,
+      grid: { stroke: grid, width: 1 },
+      ticks: { stroke: grid, width: 1, size: 4 },
+      font: '11px system-ui, sans-serif',
+    };
     const [only] = colours;
     return {
       width: this.#width(),
@@ -143,12 +154,17 @@ export class Chart {
           ...axis,
           size: 40,
           splits: (plot) => ticksOf(drawing().span.from, drawing().span.to, drawing().zone, plot.width / 90).map((ms) => ms / 1000),
-          values: (_, splits) => tickTexts(splits.map((seconds) => seconds * 1000), drawing().zone),
+          values: (_, splits) =>
+            tickTexts(
+              splits.map((seconds) => seconds * 1000),
+              drawing().zone,
+            ),
         },
         { ...axis, size: 48, space: 32, values: (_, splits) => splits.map((value) => String(value)) },
       ],
       series: [{}, ...lines],
-      ...(services.length === 1 && only !== undefined && { bands: [{ series: [2, 1], fill: only.replace(/^rgb\((.*)\)$/, 'rgba($1, 0.12)') }] }),
+      ...(services.length === 1 &&
+        only !== undefined && { bands: [{ series: [2, 1], fill: only.replace(/^rgb\((.*)\)$/, 'rgba($1, 0.12)') }] }),
       hooks: {
         setCursor: [(plot) => this.#showValues(plot.cursor.idx ?? null)],
         setSelect: [(plot) => this.#zoom(plot)],
@@ -187,7 +203,11 @@ export class Chart {
   #showValues(index) {
     const { services, times, zone, span, bucketMinutes } = /** @type {Drawing} */ (this.#drawing);
     const at = index === null ? undefined : times[index];
-    this.time.textContent = at === undefined ? '' : (span.to - span.from > dayMs ? dateClock : clock)(at * 1000, zone, 'minute') + (bucketMinutes > 1 ? ` + ${bucketMinutes} min` : '');
+    this.time.textContent =
+      at === undefined
+        ? ''
+        : (span.to - span.from > dayMs ? dateClock : clock)(at * 1000, zone, 'minute') +
+          (bucketMinutes > 1 ? ` + ${bucketMinutes} min` : '');
     services.forEach(({ time, msg_num, [this.metric]: { mean, max } }, i) => {
       const readout = this.#readouts[i];
       if (readout === undefined) return;
@@ -198,7 +218,9 @@ export class Chart {
         return;
       }
       const messages = msg_num.reduce((total, n) => total + n, 0);
-      readout.mean.textContent = percent(messages === 0 ? null : mean.reduce((total, one, j) => total + one * /** @type {number} */ (msg_num[j]), 0) / messages);
+      readout.mean.textContent = percent(
+        messages === 0 ? null : mean.reduce((total, one, j) => total + one * /** @type {number} */ (msg_num[j]), 0) / messages,
+      );
       readout.max.textContent = percent(this.#peaks.find(({ service }) => service === services[i]?.service)?.value);
     });
   }
@@ -212,7 +234,13 @@ export class Chart {
       const label = `peak of ${this.metric}, ${visible(peak.service)}: ${percent(peak.value)} at ${dateClock(peak.at, zone, 'ms')}`;
       const mark = element(
         'button',
-        { type: 'button', class: peak.value === highest ? 'peak highest' : 'peak', 'aria-label': label, title: `${label}. Press for the raw message.`, onclick: () => this.events.onPeak(peak, this.metric) },
+        {
+          type: 'button',
+          class: peak.value === highest ? 'peak highest' : 'peak',
+          'aria-label': label,
+          title: `${label}. Press for the raw message.`,
+          onclick: () => this.events.onPeak(peak, this.metric),
+        },
         element('span', { 'aria-hidden': 'true' }, `${percentNumber(peak.value)} % · ${time}`),
       );
       mark.style.color = peak.colour;
@@ -231,7 +259,10 @@ export class Chart {
     this.#peaks.forEach((peak, i) => {
       const mark = this.#marks[i];
       if (mark === undefined) return;
-      const { time, [this.metric]: { maxTime } } = /** @type {ServiceSeries} */ (drawing.services.find(({ service }) => service === peak.service));
+      const {
+        time,
+        [this.metric]: { maxTime },
+      } = /** @type {ServiceSeries} */ (drawing.services.find(({ service }) => service === peak.service));
       const at = time[maxTime.findIndex((one) => Date.parse(one) === peak.at)] ?? peak.at / 1000;
       const left = plot.valToPos(at, 'x');
       mark.style.left = `${left}px`;

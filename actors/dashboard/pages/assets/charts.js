@@ -1,6 +1,7 @@
 /** The three charts, one time axis. */
-import { metrics } from './api.js';
+
 import { timesOf } from './align.js';
+import { metrics } from './api.js';
 import { Chart } from './chart.js';
 import { readPalette } from './palette.js';
 

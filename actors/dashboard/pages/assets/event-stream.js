@@ -46,7 +46,9 @@ export const eventParser = (onEvent) => {
  */
 export const readEvents = async (response, abort, { onEvent, onSign }) => {
   const parse = eventParser(onEvent);
-  const reader = /** @type {ReadableStream<Uint8Array>} */ (response.body).pipeThrough(/** @type {any} */ (new TextDecoderStream())).getReader();
+  const reader = /** @type {ReadableStream<Uint8Array>} */ (response.body)
+    .pipeThrough(/** @type {any} */ (new TextDecoderStream()))
+    .getReader();
   let timer = setTimeout(() => abort.abort(), silentMsMax);
   try {
     for (;;) {

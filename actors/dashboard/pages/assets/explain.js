@@ -19,7 +19,11 @@ const peakMessage = (message, zone) =>
       'p',
       {},
       element('strong', {}, `set the peak of ${message.peaks.join(' and ')}`),
-      element('span', { class: 'quiet' }, ` · partition ${message.partition}, offset ${count(message.offset)} · received ${dateClock(Date.parse(message.received), zone, 'ms')}`),
+      element(
+        'span',
+        { class: 'quiet' },
+        ` · partition ${message.partition}, offset ${count(message.offset)} · received ${dateClock(Date.parse(message.received), zone, 'ms')}`,
+      ),
       message.agent !== undefined && element('span', { class: 'quiet' }, ` · source ${visible(message.agent)}, its reading ${message.n}`),
     ),
     element('pre', { tabindex: '0', 'aria-label': 'the raw message' }, message.line),
@@ -42,7 +46,11 @@ const row = (message, zone) =>
 const content = ({ row: { msg_num }, messages, total, truncated }, zone) => {
   const peaks = messages.filter((message) => message.peaks.length > 0);
   return [
-    element('p', { class: 'quiet' }, `${counted(msg_num, 'message')} in this minute${truncated ? `; the first ${count(messages.length)} of ${count(total)} are shown` : ''}.`),
+    element(
+      'p',
+      { class: 'quiet' },
+      `${counted(msg_num, 'message')} in this minute${truncated ? `; the first ${count(messages.length)} of ${count(total)} are shown` : ''}.`,
+    ),
     ...peaks.map((message) => peakMessage(message, zone)),
     element(
       'div',
@@ -51,7 +59,15 @@ const content = ({ row: { msg_num }, messages, total, truncated }, zone) => {
         'table',
         {},
         element('caption', { class: 'visually-hidden' }, 'All messages of the minute'),
-        element('thead', {}, element('tr', {}, ...['Time', 'cpu', 'ram', 'disk', 'Partition: offset', 'Raw'].map((text) => element('th', { scope: 'col' }, text)))),
+        element(
+          'thead',
+          {},
+          element(
+            'tr',
+            {},
+            ...['Time', 'cpu', 'ram', 'disk', 'Partition: offset', 'Raw'].map((text) => element('th', { scope: 'col' }, text)),
+          ),
+        ),
         element('tbody', {}, ...messages.map((message) => row(message, zone))),
       ),
     ),

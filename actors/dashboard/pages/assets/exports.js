@@ -8,8 +8,14 @@ const formats = /** @type {const} */ (['csv', 'json', 'parquet']);
 
 /** @param {HTMLElement} menu */
 export const createExports = (menu) => {
-  const step = element('select', { id: 'export-step' }, ...['minute', 'hour', 'day', 'range'].map((one) => element('option', { value: one }, one === 'range' ? 'one row' : `by ${one}`)));
-  const links = formats.map((format) => element('a', { class: 'button', download: '', 'data-format': format }, format === 'parquet' ? 'Parquet' : format.toUpperCase()));
+  const step = element(
+    'select',
+    { id: 'export-step' },
+    ...['minute', 'hour', 'day', 'range'].map((one) => element('option', { value: one }, one === 'range' ? 'one row' : `by ${one}`)),
+  );
+  const links = formats.map((format) =>
+    element('a', { class: 'button', download: '', 'data-format': format }, format === 'parquet' ? 'Parquet' : format.toUpperCase()),
+  );
   const curl = element('code', { id: 'curl', tabindex: '0' });
   const copied = element('span', { role: 'status', class: 'quiet' });
   const copy = element('button', { type: 'button', onclick: () => void copyText(curl.textContent ?? '', copied) }, 'Copy');

@@ -40,7 +40,8 @@ const changeTheme = () => {
 };
 
 /** @param {EventTarget | null} target */
-const isTyping = (target) => target instanceof HTMLElement && target.matches('input:not([type=checkbox]), select, textarea, [contenteditable]');
+const isTyping = (target) =>
+  target instanceof HTMLElement && target.matches('input:not([type=checkbox]), select, textarea, [contenteditable]');
 
 /** @param {readonly Key[]} keys */
 const helpDialog = (keys) => {
@@ -81,7 +82,13 @@ export const buildFrame = (page, pageKeys) => {
   fill(
     byId('frame'),
     element('a', { class: 'brand', href: '/' }, element('img', { src: '/assets/favicon.svg', alt: '', width: 22, height: 22 }), 'Tidemark'),
-    element('nav', { 'aria-label': 'Pages' }, way('/', 'Home', page === 'home'), way('/analysis', 'Data analysis', page === 'analysis'), way('/docs', 'API', false)),
+    element(
+      'nav',
+      { 'aria-label': 'Pages' },
+      way('/', 'Home', page === 'home'),
+      way('/analysis', 'Data analysis', page === 'analysis'),
+      way('/docs', 'API', false),
+    ),
     element(
       'div',
       { class: 'corner' },

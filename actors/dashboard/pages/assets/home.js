@@ -45,17 +45,34 @@ const showProof = ({ proofs: [newest], oldest }) => {
   const whole = newest !== undefined && newest.differences === 0;
   fill(
     byId('proved'),
-    element('p', { class: newest === undefined ? 'big' : whole ? 'big good' : 'big bad' }, newest === undefined ? 'not yet' : outcomeOf(newest)),
+    element(
+      'p',
+      { class: newest === undefined ? 'big' : whole ? 'big good' : 'big bad' },
+      newest === undefined ? 'not yet' : outcomeOf(newest),
+    ),
     element('p', { class: 'quiet' }, provedLine(newest)),
-    typeof oldest === 'string' && element('p', { class: 'quiet' }, `Every date was last proved ${duration(now() - Date.parse(oldest))} ago or later.`),
+    typeof oldest === 'string' &&
+      element('p', { class: 'quiet' }, `Every date was last proved ${duration(now() - Date.parse(oldest))} ago or later.`),
   );
 };
 
 /** @param {KnownServices} answer */
 const showServices = ({ services, first, last }) => {
   form.setKnown(services.map(({ service }) => service));
+  if (byId('services').querySelector('a:focus') !== null) return; // the focus stays where it is
   if (first === null || last === null || services.length === 0) {
-    return fill(byId('services'), element('p', {}, 'No readings yet. '), element('p', { class: 'quiet' }, 'Send some: ', element('code', {}, 'npx tidemark agent --service web'), ' or ', element('code', {}, 'npx tidemark demo')));
+    return fill(
+      byId('services'),
+      element('p', {}, 'No readings yet. '),
+      element(
+        'p',
+        { class: 'quiet' },
+        'Send some: ',
+        element('code', {}, 'npx tidemark agent --service web'),
+        ' or ',
+        element('code', {}, 'npx tidemark demo'),
+      ),
+    );
   }
   /** @param {import('./api.js').KnownService} one */
   const row = ({ service, first, last }) => {
@@ -81,7 +98,8 @@ const showServices = ({ services, first, last }) => {
       element('div', {}, element('dt', {}, 'Services'), element('dd', {}, count(services.length))),
     ),
     tableOf('Services', ['Service', 'Since', 'Last heard'], newest.slice(0, servicesShownMax).map(row)),
-    services.length > servicesShownMax && element('p', { class: 'quiet' }, `and ${counted(services.length - servicesShownMax, 'other')}: choose them in the form`),
+    services.length > servicesShownMax &&
+      element('p', { class: 'quiet' }, `and ${counted(services.length - servicesShownMax, 'other')}: choose them in the form`),
   );
 };
 
@@ -108,7 +126,15 @@ const showStatus = ({ actors, problems = [], position, cut, batch, refused, miss
       element('th', { scope: 'row' }, visible(name)),
       element('td', {}, count(group.length)),
       element('td', { class: bad && 'bad' }, states.map(visible).join(', ')),
-      element('td', {}, lags.length === 0 ? '' : behind === 0 ? 'nothing' : `${count(behind)}, ${Math.max(...lags.map(({ seconds }) => seconds)).toFixed(1)} s`),
+      element(
+        'td',
+        {},
+        lags.length === 0
+          ? ''
+          : behind === 0
+            ? 'nothing'
+            : `${count(behind)}, ${Math.max(...lags.map(({ seconds }) => seconds)).toFixed(1)} s`,
+      ),
     );
   };
   fill(
@@ -118,9 +144,24 @@ const showStatus = ({ actors, problems = [], position, cut, batch, refused, miss
       'dl',
       { class: 'facts' },
       element('div', {}, element('dt', {}, 'Readings'), element('dd', {}, position === null ? 'not known' : count(sum(position)))),
-      element('div', {}, element('dt', {}, 'from batch'), element('dd', {}, cut === null ? 'not known' : `${count(sum(cut))}${batch === null ? '' : ` (${visible(batch)})`}`)),
-      element('div', {}, element('dt', {}, 'Refused'), element('dd', {}, refused === null ? 'not known' : count(sum(Object.values(refused))))),
-      element('div', {}, element('dt', {}, 'Missing'), element('dd', {}, missing === null ? 'not known' : count(sum(Object.values(missing))))),
+      element(
+        'div',
+        {},
+        element('dt', {}, 'from batch'),
+        element('dd', {}, cut === null ? 'not known' : `${count(sum(cut))}${batch === null ? '' : ` (${visible(batch)})`}`),
+      ),
+      element(
+        'div',
+        {},
+        element('dt', {}, 'Refused'),
+        element('dd', {}, refused === null ? 'not known' : count(sum(Object.values(refused)))),
+      ),
+      element(
+        'div',
+        {},
+        element('dt', {}, 'Missing'),
+        element('dd', {}, missing === null ? 'not known' : count(sum(Object.values(missing)))),
+      ),
     ),
   );
 };
@@ -145,10 +186,18 @@ const part = async (path, id, show) => {
 let answeredAt = Date.now();
 const askAgain = async () => {
   if (document.hidden) return;
-  const outcomes = await Promise.all([part('services', 'services', showServices), part('proofs', 'proved', showProof), part('status', 'actors', showStatus)]);
+  const outcomes = await Promise.all([
+    part('services', 'services', showServices),
+    part('proofs', 'proved', showProof),
+    part('status', 'actors', showStatus),
+  ]);
   document.documentElement.dataset.state = outcomes.every(Boolean) ? 'ready' : 'error';
   if (outcomes.some(Boolean)) answeredAt = Date.now();
-  notices.set('stale', outcomes.some(Boolean) ? undefined : `The server does not answer: this is ${duration(Date.now() - answeredAt)} old.`, { tone: 'warn' });
+  notices.set(
+    'stale',
+    outcomes.some(Boolean) ? undefined : `The server does not answer: this is ${duration(Date.now() - answeredAt)} old.`,
+    { tone: 'warn' },
+  );
 };
 
 const keepAsking = async () => {

@@ -19,7 +19,11 @@ export const createLiveRows = (root) => {
     element('td', {}, clock(Date.parse(time_stamp), zone)),
     element('th', { scope: 'row' }, nameOf(service)),
     element('td', {}, count(msg_num)),
-    ...[[cpu, max_cpu], [ram, max_ram], [disk, max_disk]].map(([total = 0, max]) => element('td', {}, `${percent(total / msg_num)} · ${percent(max)}`)),
+    ...[
+      [cpu, max_cpu],
+      [ram, max_ram],
+      [disk, max_disk],
+    ].map(([total = 0, max]) => element('td', {}, `${percent(total / msg_num)} · ${percent(max)}`)),
   ];
 
   /** @param {MinuteRow} row */
@@ -36,7 +40,13 @@ export const createLiveRows = (root) => {
     const keys = trim();
     fill(
       body,
-      ...keys.map((key) => element('tr', { class: fresh.has(key) ? 'fresh' : changed.has(key) && 'changed' }, ...cells(/** @type {MinuteRow} */ (rows.get(key))))),
+      ...keys.map((key) =>
+        element(
+          'tr',
+          { class: fresh.has(key) ? 'fresh' : changed.has(key) && 'changed' },
+          ...cells(/** @type {MinuteRow} */ (rows.get(key))),
+        ),
+      ),
     );
     table.hidden = keys.length === 0;
     waiting.hidden = keys.length > 0;
@@ -50,7 +60,17 @@ export const createLiveRows = (root) => {
       'table',
       { class: 'rows' },
       element('caption', { class: 'visually-hidden' }, 'Newest minute rows'),
-      element('thead', {}, element('tr', {}, ...['Minute', 'Service', 'Messages', 'cpu mean · max', 'ram mean · max', 'disk mean · max'].map((text) => element('th', { scope: 'col' }, text)))),
+      element(
+        'thead',
+        {},
+        element(
+          'tr',
+          {},
+          ...['Minute', 'Service', 'Messages', 'cpu mean · max', 'ram mean · max', 'disk mean · max'].map((text) =>
+            element('th', { scope: 'col' }, text),
+          ),
+        ),
+      ),
       body,
     ),
   );

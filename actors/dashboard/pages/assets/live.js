@@ -29,7 +29,12 @@ export const createLive = (events) => {
     const behindMs = Date.now() - (paused ? pausedAt : seenAt);
     /** @type {LiveState} */
     let shown = { kind: 'live', text: 'live', behindMs: 0 };
-    if (paused) shown = { kind: 'paused', text: `paused, ${duration(behindMs)} behind${heldBack === 0 ? '' : `, ${heldBack} updates wait`}`, behindMs };
+    if (paused)
+      shown = {
+        kind: 'paused',
+        text: `paused, ${duration(behindMs)} behind${heldBack === 0 ? '' : `, ${heldBack} updates wait`}`,
+        behindMs,
+      };
     else if (!connected && behindMs < 3_000) shown = { kind: 'connecting', text: 'connecting …', behindMs };
     else if (!connected) shown = { kind: 'lost', text: `not live: ${duration(behindMs)} behind, connecting again …`, behindMs };
     events.onState(shown);
@@ -54,7 +59,10 @@ export const createLive = (events) => {
       const stop = () => attempt.abort();
       life.signal.addEventListener('abort', stop);
       try {
-        const response = await open(addressOf('events', { service: services, since: position === '' ? undefined : position }), { signal: attempt.signal, headers: { accept: 'text/event-stream' } });
+        const response = await open(addressOf('events', { service: services, since: position === '' ? undefined : position }), {
+          signal: attempt.signal,
+          headers: { accept: 'text/event-stream' },
+        });
         connected = true;
         seenAt = Date.now();
         retryMs = retryMsFirst;

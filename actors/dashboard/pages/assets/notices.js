@@ -19,7 +19,12 @@ export const createNotices = (root) => {
         if (shown.get(kind)?.dataset.text === text) return;
         shown.set(
           kind,
-          element('div', { class: `notice ${tone}`, 'data-kind': kind, 'data-text': text }, element('span', {}, text), ...actions.map((action) => element('button', { type: 'button', onclick: action.run }, action.text))),
+          element(
+            'div',
+            { class: `notice ${tone}`, 'data-kind': kind, 'data-text': text },
+            element('span', {}, text),
+            ...actions.map((action) => element('button', { type: 'button', onclick: action.run }, action.text)),
+          ),
         );
       }
       show();

@@ -35,7 +35,13 @@ export const rangeForm = (form, { asked, onAsk, submit }) => {
   const zone = element('select', { id: 'zone', name: 'zone' });
   addZones(zone);
   const wrong = element('p', { class: 'notice bad', role: 'alert', hidden: true });
-  const search = element('input', { type: 'search', id: 'service-search', placeholder: 'search', 'aria-label': 'Search services', autocomplete: 'off' });
+  const search = element('input', {
+    type: 'search',
+    id: 'service-search',
+    placeholder: 'search',
+    'aria-label': 'Search services',
+    autocomplete: 'off',
+  });
   const list = element('ul', { class: 'checks' });
   const chosen = element('span');
   const picker = element(
@@ -51,7 +57,10 @@ export const rangeForm = (form, { asked, onAsk, submit }) => {
 
   /** What a picker shows in the zone chosen; a range word stays one until its picker is touched. */
   const showTimes = () => {
-    for (const [field, word] of /** @type {const} */ ([[from, current.from], [to, current.to]])) {
+    for (const [field, word] of /** @type {const} */ ([
+      [from, current.from],
+      [to, current.to],
+    ])) {
       const at = instantOfWord(word, now(), current.zone);
       field.value = at === undefined ? '' : toField(at, current.zone);
     }
@@ -60,7 +69,10 @@ export const rangeForm = (form, { asked, onAsk, submit }) => {
 
   /** Which clock a picker means: on the day when it is set back, an hour comes twice, and the first is meant. */
   const hint = () => {
-    for (const [field, hintOf] of /** @type {const} */ ([[from, fromHint], [to, toHint]])) {
+    for (const [field, hintOf] of /** @type {const} */ ([
+      [from, fromHint],
+      [to, toHint],
+    ])) {
       const at = fromField(field.value, current.zone);
       if (at === undefined) hintOf.textContent = '';
       else if (toField(at, current.zone) === field.value.slice(0, 16)) hintOf.textContent = offsetText(at, current.zone);
@@ -134,7 +146,10 @@ export const rangeForm = (form, { asked, onAsk, submit }) => {
     showServices();
   };
 
-  for (const [field, end] of /** @type {const} */ ([[from, 'from'], [to, 'to']])) {
+  for (const [field, end] of /** @type {const} */ ([
+    [from, 'from'],
+    [to, 'to'],
+  ])) {
     field.addEventListener('input', () => {
       const at = fromField(field.value, current.zone);
       current = { ...current, [end]: at === undefined ? '' : iso(at) };

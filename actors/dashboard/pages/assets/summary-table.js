@@ -49,7 +49,7 @@ export const createSummaryTable = (root, { onSort, onPeak }) => {
     const sign = way === 'none' ? '' : way === 'ascending' ? ' ▲' : ' ▼';
     const button = element(
       'button',
-      { type: 'button', title, 'data-sort': key, onclick: () => onSort(next) },
+      { type: 'button', title, 'data-key': key, onclick: () => onSort(next) },
       metric === undefined ? null : element('span', { class: 'visually-hidden' }, `${metric} `),
       text,
       element('span', { 'aria-hidden': 'true', class: 'way' }, sign),
@@ -70,11 +70,18 @@ export const createSummaryTable = (root, { onSort, onPeak }) => {
   /** @param {ServiceSummary} one @param {Shown} shown */
   const row = (one, shown) => {
     const place = shown.colours.get(one.service);
-    const several = shown.services.some(({ first, last }) => first !== null && last !== null && Date.parse(last) - Date.parse(first) > dayMs / 2);
+    const several = shown.services.some(
+      ({ first, last }) => first !== null && last !== null && Date.parse(last) - Date.parse(first) > dayMs / 2,
+    );
     return element(
       'tr',
       {},
-      element('th', { scope: 'row' }, element('span', { class: place === undefined ? 'swatch none' : `swatch s${place + 1}` }), nameOf(one.service)),
+      element(
+        'th',
+        { scope: 'row' },
+        element('span', { class: place === undefined ? 'swatch none' : `swatch s${place + 1}` }),
+        nameOf(one.service),
+      ),
       element('td', {}, one.msg_num === 0 ? 'no messages' : count(one.msg_num)),
       ...metrics.flatMap((metric) => {
         const { mean, max, maxTime } = one[metric];
@@ -89,7 +96,13 @@ export const createSummaryTable = (root, { onSort, onPeak }) => {
                 {},
                 element(
                   'button',
-                  { type: 'button', class: 'peak-time', title: 'The raw message that set it', 'aria-label': `peak of ${metric}, ${visible(one.service)}, at ${dateClock(at, shown.zone, 'ms')}: the raw message`, onclick: () => onPeak(one.service, metric, maxTime) },
+                  {
+                    type: 'button',
+                    class: 'peak-time',
+                    title: 'The raw message that set it',
+                    'aria-label': `peak of ${metric}, ${visible(one.service)}, at ${dateClock(at, shown.zone, 'ms')}: the raw message`,
+                    onclick: () => onPeak(one.service, metric, maxTime),
+                  },
                   several ? dateClock(at, shown.zone, 'second') : clock(at, shown.zone, 'ms'),
                 ),
               ),
@@ -106,7 +119,10 @@ export const createSummaryTable = (root, { onSort, onPeak }) => {
     /** @param {Shown} shown */
     show(shown) {
       const { sort } = shown;
-      const focused = document.activeElement instanceof HTMLElement && root.contains(document.activeElement) ? document.activeElement.dataset.sort : undefined;
+      const focused =
+        document.activeElement instanceof HTMLElement && root.contains(document.activeElement)
+          ? document.activeElement.dataset.key
+          : undefined;
       const [service, messages, ...others] = columns;
       const measured = others.slice(0, 9);
       if (service === undefined || messages === undefined) return;
