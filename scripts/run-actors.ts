@@ -20,7 +20,11 @@ import type { Settings } from '../infra/config.js';
 import { natsCoordinator } from '../infra/coordination/nats-kv.js';
 import { messageOf } from '../infra/errors.js';
 import { openLocalStorage } from '../infra/storage/local.js';
+import { ActorMetrics } from '../infra/ops/metrics.js';
+import { startOpsServer } from '../infra/ops/server.js';
+import { timedStorage } from '../infra/ops/timed-storage.js';
 import type { ActorName } from '../protocol/catalogue.js';
+import type { ActorStatus } from '../protocol/messages/actor-status.js';
 import { readBatchRequested, readRangeAssigned, readServicesAssigned } from '../protocol/messages/readers.js';
 import { recount } from './verify/recount.js';
 
@@ -83,7 +87,10 @@ const start = async (name: RunnableActor, world: WorldOfActors, stop: AbortSigna
   }
 };
 
-const openWorld = async (settings: Settings, log: Logger): Promise<{ world: WorldOfActors; close: () => Promise<void> }> => {
+const openWorld = async (
+  settings: Settings,
+  log: Logger,
+): Promise<{ world: WorldOfActors; onStored: Set<(operation: string, seconds: number) => void>; close: () => Promise<void> }> => {
   const nats = settings.nats ?? `nats://127.0.0.1:${settings.natsPort}`;
   const partitions = await ensureStreams({ ...settings, nats });
   const storage = await openLocalStorage(settings.data);
@@ -107,10 +114,15 @@ const openWorld = async (settings: Settings, log: Logger): Promise<{ world: Worl
     { ttlMs: settings.leaseTtlMs, renewMs: Math.round(settings.leaseTtlMs * 0.27) },
     log,
   );
+  const onStored = new Set<(operation: string, seconds: number) => void>();
+  const told = (operation: string, seconds: number): void => {
+    for (const stored of onStored) stored(operation, seconds);
+  };
   return {
+    onStored,
     world: {
       settings: { ...settings, partitions },
-      storage,
+      storage: timedStorage(storage, told),
       log,
       coordinator,
       openBus: open,
@@ -127,15 +139,28 @@ const openWorld = async (settings: Settings, log: Logger): Promise<{ world: Worl
   };
 };
 
+interface StatusReport {
+  /** When it was last told, ms since 1970. */
+  readonly toldAt: () => number;
+  readonly stop: () => Promise<void>;
+}
+
 /** Says once a second who works on what, until it is stopped; a connection of its own, which it replaces. */
-const reportStatus = (actors: readonly RunningActor[], open: WorldOfActors['openBus'], log: Logger): (() => Promise<void>) => {
+const reportStatus = (
+  actors: readonly RunningActor[],
+  open: WorldOfActors['openBus'],
+  log: Logger,
+  more: () => Partial<ActorStatus>,
+): StatusReport => {
   let bus: Bus | undefined;
+  let toldAt = Date.now();
   const keyOf = (actor: RunningActor): string => `${actor.name}.${actor.instance}`;
   const report = async (): Promise<void> => {
     try {
       if (bus === undefined || bus.isClosed) bus = await open('tidemark status');
       const bucket = await bus.bucket('ACTORS', { ttlMs: 60_000 });
-      for (const actor of actors) await bucket.put(keyOf(actor), JSON.stringify({ ...actor.status(), at: Date.now() }));
+      for (const actor of actors) await bucket.put(keyOf(actor), JSON.stringify({ ...actor.status(), ...more(), at: Date.now() }));
+      toldAt = Date.now();
     } catch (error) {
       log.debug({ reason: messageOf(error) }, 'status not told, will retry');
     }
@@ -144,7 +169,7 @@ const reportStatus = (actors: readonly RunningActor[], open: WorldOfActors['open
   const timer = setInterval(() => {
     reporting = report();
   }, 1_000);
-  return async () => {
+  const stop = async (): Promise<void> => {
     clearInterval(timer);
     await reporting;
     try {
@@ -155,6 +180,7 @@ const reportStatus = (actors: readonly RunningActor[], open: WorldOfActors['open
       // whoever is gone without a word is shown as gone for a minute
     }
   };
+  return { toldAt: () => toldAt, stop };
 };
 
 /**
@@ -166,7 +192,7 @@ export const runActors = async (
   settings: Settings,
   { signal, log }: { signal: AbortSignal; log: Logger },
 ): Promise<void> => {
-  const { world, close } = await openWorld(settings, log);
+  const { world, onStored, close } = await openWorld(settings, log);
   const stop = new AbortController();
   const abort = (): void => stop.abort();
   if (signal.aborted) abort();
@@ -175,7 +201,16 @@ export const runActors = async (
   const actors = await Promise.all(
     names.flatMap((name) => Array.from({ length: instancesOf(name) }, () => start(name, world, stop.signal))),
   );
-  const stopReporting = reportStatus(actors, world.openBus, log);
+  const ops = { port: 0, close: async (): Promise<void> => undefined };
+  const metrics = new ActorMetrics(actors, (actor) => world.openBus(`${actor} metrics`));
+  onStored.add(metrics.stored);
+  const report = reportStatus(actors, world.openBus, log, () => {
+    metrics.take();
+    return ops.port === 0 ? {} : { opsPort: ops.port, opsHost: settings.opsHost };
+  });
+  const opening = startOpsServer({ host: settings.opsHost, port: settings.opsPort }, { actors, toldAt: report.toldAt }, metrics)
+    .then((server) => Object.assign(ops, server))
+    .catch((error: unknown) => log.error({ err: error }, 'no health and metrics')); // actors go on without them
   const ends = actors.map((actor) =>
     actor.ended.catch((error: unknown) => {
       stop.abort(); // one that must not go on takes the process along
@@ -184,7 +219,9 @@ export const runActors = async (
   );
   const results = await Promise.allSettled(ends);
   signal.removeEventListener('abort', abort);
-  await stopReporting();
+  await opening;
+  await ops.close();
+  await report.stop();
   await close();
   const failed = results.find((result) => result.status === 'rejected');
   if (failed) throw failed.reason;

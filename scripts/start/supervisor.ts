@@ -163,12 +163,14 @@ export const runSystem = async ({ settings: given, signal, program, everyMs, any
     const settings = Object.freeze({ ...given, nats, httpPort });
     await ensureStreams(settings);
     const children: Kept<ActorProcess>[] = [];
+    let opsPort = settings.opsPort;
+    const nextOpsPort = (): number => (settings.opsPort === 0 ? 0 : opsPort++); // each process has one of its own
     const isFinal = (one: ActorProcess) => finalCodes.includes(one.exitCode());
     for (const { name, actors, isOne } of [...processLayout].reverse()) {
       // Several instances are processes of their own, so that one that dies leaves the others working.
       const alike = await Promise.all(
         Array.from({ length: isOne ? 1 : settings.instances }, (_, i) => {
-          const order: Order = { actors, settings: { ...settings, instances: 1 } };
+          const order: Order = { actors, settings: { ...settings, instances: 1, opsPort: nextOpsPort() } };
           return keep(i === 0 ? name : `${name} ${i + 1}`, () => launchActors(order, logFile), { log, isFinal });
         }),
       );
