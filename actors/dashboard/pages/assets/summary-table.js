@@ -99,6 +99,7 @@ export const createSummaryTable = (root, { onSort, onPeak }) => {
                   {
                     type: 'button',
                     class: 'peak-time',
+                    'data-key': `${metric} ${one.service}`,
                     title: 'The raw message that set it',
                     'aria-label': `peak of ${metric}, ${visible(one.service)}, at ${dateClock(at, shown.zone, 'ms')}: the raw message`,
                     onclick: () => onPeak(one.service, metric, maxTime),
@@ -132,7 +133,7 @@ export const createSummaryTable = (root, { onSort, onPeak }) => {
         root,
         element(
           'div',
-          { class: 'scroll', tabindex: '0', role: 'region', 'aria-label': 'Table of services' },
+          { class: 'scroll', tabindex: '0', role: 'region', 'aria-label': 'Table of services', 'data-key': 'table' },
           element(
             'table',
             { class: 'summary' },
@@ -156,7 +157,11 @@ export const createSummaryTable = (root, { onSort, onPeak }) => {
         ),
       );
       root.querySelector('.scroll')?.scrollTo(place);
-      if (focused !== undefined) /** @type {HTMLElement | null} */ (root.querySelector(`[data-sort="${focused}"]`))?.focus();
+      if (focused === undefined) return;
+      const again = [.../** @type {NodeListOf<HTMLElement>} */ (root.querySelectorAll('[data-key]'))].find(
+        ({ dataset }) => dataset.key === focused,
+      );
+      again?.focus({ preventScroll: true });
     },
   };
 };
