@@ -63,13 +63,8 @@ const checkTogether = (settings: Settings, origins: Origins): void => {
     }
     ports.set(settings[name], name);
   }
-  for (const [name, only] of [
-    ['storage', 'local'],
-    ['coordinator', 'nats'],
-  ] as const) {
-    if (settings[name] !== only) {
-      throw new SettingsError(`${name} ${settings[name]} (${origins[name]}) comes in a later version: this one has ${only} alone`);
-    }
+  if (settings.storage !== 'local') {
+    throw new SettingsError(`storage ${settings.storage} (${origins.storage}) comes in a later version: this one has local alone`);
   }
   if (settings.host !== undefined && settings.token === undefined && settings.tokenFile === undefined) {
     throw new SettingsError(

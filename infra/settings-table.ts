@@ -1,4 +1,5 @@
 /** The one table of settings, each with its unit in the name: `--help`, `tidemark config` and the README show it. */
+import { parseZookeeperAddress } from './coordination/zookeeper-address.js';
 import { address, bytes, duration, filePath, type Kind, oneOf, port, type Setting, whole } from './setting-kinds.js';
 
 const setting = <T>(flag: string, kind: Kind<T>, byDefault: string, meaning: string): Setting<T> => ({
@@ -14,6 +15,14 @@ const optional = <T>(flag: string, kind: Kind<T>, meaning: string): Setting<T | 
   default: undefined,
   meaning,
 });
+
+const coordinatorAddress: Kind<string> = {
+  placeholder: 'nats|URL',
+  parse: (text) => {
+    if (text.trim() !== 'nats') parseZookeeperAddress(text);
+    return text.trim();
+  },
+};
 
 const dayMs = 86_400_000;
 const MiB = 2 ** 20;
@@ -62,10 +71,12 @@ export const settingsTable = {
   ),
   coordinator: setting(
     'coordinator',
-    address('nats|URL', /^(?:nats|zookeeper:\/\/\S+)$/, 'nats or an address such as zookeeper://host:2181'),
+    coordinatorAddress,
     'nats',
-    'who keeps the leases: NATS (ZooKeeper comes in a later version)',
+    'who keeps the leases: NATS, or ZooKeeper at zookeeper://HOST:PORT[,HOST:PORT]/FOLDER, a folder for each system',
   ),
+  zookeeperSessionMs: setting('zookeeper-session', duration(1000, 60_000), '4s', 'time after which ZooKeeper lets a silent process go'),
+  zookeeperAuth: optional('zookeeper-auth', filePath('FILE'), 'file that holds user:password for ZooKeeper; its nodes are theirs alone'),
   bufferCapacity: setting('buffer-capacity', whole(1, 10_000), '50', 'records after which a buffer is sealed'),
   sealAfterMs: setting('seal-after', duration(1, 60_000), '100ms', 'time after which a buffer is sealed anyway'),
   snapshotEveryMs: setting('snapshot-every', duration(100, dayMs), '60s', 'how often a buffer stores its table of sources'),

@@ -17,7 +17,7 @@ import type { Bus } from '../infra/bus/bus.js';
 import { openBus } from '../infra/bus/nats.js';
 import { ensureStreams } from '../infra/bus/streams.js';
 import type { Settings } from '../infra/config.js';
-import { natsCoordinator } from '../infra/coordination/nats-kv.js';
+import { openCoordinator } from '../infra/coordination/open.js';
 import { messageOf } from '../infra/errors.js';
 import { openLocalStorage } from '../infra/storage/local.js';
 import { ActorMetrics } from '../infra/ops/metrics.js';
@@ -109,11 +109,7 @@ const openWorld = async (
     });
     return { sql, viewFiles: viewFiles(sql) };
   };
-  const coordinator = natsCoordinator(
-    () => open('tidemark leases'),
-    { ttlMs: settings.leaseTtlMs, renewMs: Math.round(settings.leaseTtlMs * 0.27) },
-    log,
-  );
+  const coordinator = await openCoordinator(settings, () => open('tidemark leases'), log);
   const onStored = new Set<(operation: string, seconds: number) => void>();
   const told = (operation: string, seconds: number): void => {
     for (const stored of onStored) stored(operation, seconds);

@@ -10,7 +10,7 @@ export interface ZookeeperAddress {
 
 export const zookeeperScheme = 'zookeeper://';
 const defaultPort = 2181;
-const example = 'an address such as zookeeper://host:2181 or zookeeper://a:2181,b:2181,c:2181/tidemark';
+const example = 'nats or an address such as zookeeper://host:2181 or zookeeper://a:2181,b:2181,c:2181/tidemark';
 
 /** @throws UsageError */
 export const parseZookeeperAddress = (text: string): ZookeeperAddress => {

@@ -81,7 +81,10 @@ t.test('a refusal says what is wrong, where it was written, and what would be ri
   t.match(refusal(load({}, { TIDEMARK_PARTITIONS: 'four' })), /TIDEMARK_PARTITIONS: "four" is not a whole number from 1 to 64/);
   t.match(refusal(load({ storage: 's3://x' })), /--storage: "s3:\/\/x" is not local or an address such as hdfs/);
   t.match(refusal(load({ storage: 'hdfs://n:9870/t' })), /storage hdfs:.*--storage.*comes in a later version/);
-  t.match(refusal(load({ coordinator: 'zookeeper://z:2181' })), /coordinator zookeeper:.*comes in a later version/);
+  t.match(
+    refusal(load({ coordinator: 'zookeeper://z:99999' })),
+    /--coordinator: "zookeeper:\/\/z:99999" is not nats or an address such as/,
+  );
   t.match(refusal(load({ natsPort: '70000' })), /from 1 to 65535/);
   t.match(refusal(load({ logLevel: 'loud' })), /one of debug, info/);
   t.match(refusal(load({ natsPort: '8080' })), /http-port \(default\) and nats-port \(--nats-port\) are both 8080/);
