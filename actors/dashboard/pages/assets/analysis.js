@@ -10,7 +10,7 @@ import { readLink, writeLink } from './link.js';
 import { createLive } from './live.js';
 import { createLiveRows } from './live-rows.js';
 import { createNotices } from './notices.js';
-import { drawnMax } from './palette.js';
+import { drawnMax, drawnOf } from './palette.js';
 import { fixed, instantOfWord, isMoving, resized, spanOf } from './range.js';
 import { rangeForm } from './range-form.js';
 import { createSummaryTable } from './summary-table.js';
@@ -152,7 +152,7 @@ const load = (quiet) => {
   /** @type {import('./api.js').Series | undefined} */
   let series;
   void askAll(
-    { span, services: state.services, after: quiet ? undefined : state.position, points: charts.points() },
+    { span, services: state.services, zone: state.zone, after: quiet ? undefined : state.position, points: charts.points() },
     {
       onServices: (services) => {
         all = services;
@@ -253,7 +253,7 @@ const showTable = () => {
     services,
     zone: state.zone,
     sort: state.sort,
-    colours: new Map(names.slice(0, drawnMax).map((service, i) => [service, i])),
+    colours: new Map(drawnOf(names).map((service, i) => [service, i])),
     silentBefore: live ? now() - silentAfterMs : undefined,
     known,
     now: now(),

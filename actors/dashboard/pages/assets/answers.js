@@ -1,11 +1,12 @@
 /** What the analysis page asks for: summary, series, services, proof, each on its own, so that one that fails takes no other along. */
 import { AskError, ask } from './api.js';
-import { drawnMax } from './palette.js';
+import { drawnOf } from './palette.js';
 import { fixed } from './range.js';
+import { zoneName } from './zone.js';
 
 /**
  * @typedef {import('./range.js').Span} Span
- * @typedef {{ span: Span, services: string[], after: string | undefined, points: number }} Question
+ * @typedef {{ span: Span, services: string[], zone: string, after: string | undefined, points: number }} Question
  * @typedef {{ onServices: (known: import('./api.js').KnownServices) => void, onSummary: (summary: import('./api.js').Summary) => void, onSeries: (series: import('./api.js').Series) => void, onProof: (proof: import('./api.js').Proof | undefined) => void, onError: (part: 'summary' | 'series' | 'services' | 'proof', error: AskError) => void }} Parts
  */
 
@@ -13,7 +14,7 @@ import { fixed } from './range.js';
  * Resolves when everything is there, or failed; of an aborted question nothing more is heard.
  * @param {Question} question @param {Parts} parts @param {AbortSignal} signal
  */
-export const askAll = async ({ span, services, after, points }, parts, signal) => {
+export const askAll = async ({ span, services, zone, after, points }, parts, signal) => {
   const range = { ...fixed(span), service: services };
   /**
    * @template T
@@ -33,15 +34,16 @@ export const askAll = async ({ span, services, after, points }, parts, signal) =
     }
   };
   /** @param {string[]} drawn */
-  const series = (drawn) => part('series', ask('series', { ...range, service: drawn, points }, signal), parts.onSeries);
+  const series = (drawn) =>
+    part('series', ask('series', { ...range, service: drawn, zone: zoneName(zone), points }, signal), parts.onSeries);
   const known = part('services', ask('services', {}, signal), parts.onServices);
   const summary = part('summary', ask('summary', { ...range, after }, signal), parts.onSummary);
   // Without a choice, those are drawn that are in the answer.
   const drawn =
     services.length > 0
-      ? series(services.slice(0, drawnMax))
-      : summary.then((answer) => answer && series(answer.services.map(({ service }) => service).slice(0, drawnMax)));
-  const proof = part('proof', ask('proofs', { limit: 1 }, signal), (/** @type {{ proofs: import('./api.js').Proof[] }} */ { proofs }) =>
+      ? series(drawnOf(services))
+      : summary.then((answer) => answer && series(drawnOf(answer.services.map(({ service }) => service))));
+  const proof = part('proof', ask('proofs', {}, signal), (/** @type {{ proofs: import('./api.js').Proof[] }} */ { proofs }) =>
     parts.onProof(proofs[0]),
   );
   await Promise.all([known, summary, drawn, proof]);

@@ -3,6 +3,9 @@
 /** Lines that the eye tells apart; more services are in the table. */
 export const drawnMax = 8;
 
+/** Those that are drawn, in the order of their colours: the order in which an answer has them. @param {readonly string[]} services */
+export const drawnOf = (services) => [...services].sort().slice(0, drawnMax);
+
 /** @param {string} name of a custom property @returns {string} as a canvas takes it */
 const colourOf = (name) => {
   const probe = document.createElement('span');
