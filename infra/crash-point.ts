@@ -14,3 +14,12 @@ export const crashPoint = (name: string): void => {
   process.stderr.write(`${JSON.stringify({ crashPoint: name })}\n`);
   process.kill(process.pid, 'SIGKILL');
 };
+
+const goOn = (): void => undefined;
+
+/** The point before a step. @returns the point after it */
+export const crashPoints = (step: string): (() => void) => {
+  if (wanted === undefined) return goOn;
+  crashPoint(`${step}.before`);
+  return () => crashPoint(`${step}.after`);
+};

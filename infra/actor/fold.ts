@@ -13,10 +13,10 @@
 import { asyncScheduler, type Observable, type SchedulerLike, Subject } from 'rxjs';
 import type { ActorName, MessageName } from '../../protocol/catalogue.js';
 import type { LogMessage, LogOptions, LogReader, PlainMessage } from '../bus/bus.js';
-import { crashPoint } from '../crash-point.js';
+import { crashPoints } from '../crash-point.js';
 import { FencedError, HistoryError, messageOf, RetryableError } from '../errors.js';
 import type { Env } from './env.js';
-import type { Output, Step } from './output.js';
+import type { Output, Step, Work } from './output.js';
 
 export type Input =
   | { readonly kind: 'messages'; readonly log: string; readonly messages: readonly LogMessage[]; readonly now: number }
@@ -227,34 +227,42 @@ class Life<State> {
         case 'note':
           this.notes.push({ name: output.name, value: output.value });
           break;
-        case 'publish':
-          crashPoint(`${this.fold.name}.${output.message}.before`);
+        case 'publish': {
+          const done = crashPoints(`${this.fold.name}.${output.message}`);
           await this.publish(output);
-          crashPoint(`${this.fold.name}.${output.message}.after`);
+          done();
           break;
+        }
         case 'reopen':
           await this.reopen(output.log);
           break;
         case 'work': {
+          const done = crashPoints(`${this.fold.name}.${output.what}`);
+          const running = output.run(this.env);
           if (output.beside) {
-            output
-              .run(this.env)
-              .then(
-                (more) => this.besides.push(more ?? []),
-                (error: unknown) => this.besides.push(error instanceof Error ? error : new RetryableError(messageOf(error))),
-              )
-              .finally(this.arrived);
+            this.addBeside(running, done);
             break;
           }
-          crashPoint(`${this.fold.name}.${output.what}.before`);
-          const more = await output.run(this.env);
-          crashPoint(`${this.fold.name}.${output.what}.after`);
+          const more = await running;
+          done();
           if (more) await this.perform(more);
           break;
         }
       }
     }
     await this.settle();
+  }
+
+  private addBeside(running: ReturnType<Work['run']>, done: () => void): void {
+    running
+      .then(
+        (more) => {
+          done();
+          this.besides.push(more ?? []);
+        },
+        (error: unknown) => this.besides.push(error instanceof Error ? error : new RetryableError(messageOf(error))),
+      )
+      .finally(this.arrived);
   }
 
   private async reopen(log: string): Promise<void> {
