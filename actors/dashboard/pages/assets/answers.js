@@ -43,7 +43,7 @@ export const askAll = async ({ span, services, zone, after, points }, parts, sig
     services.length > 0
       ? series(drawnOf(services))
       : summary.then((answer) => answer && series(drawnOf(answer.services.map(({ service }) => service))));
-  const proof = part('proof', ask('proofs', {}, signal), (/** @type {{ proofs: import('./api.js').Proof[] }} */ { proofs }) =>
+  const proof = part('proof', ask('proofs', { limit: 1 }, signal), (/** @type {{ proofs: import('./api.js').Proof[] }} */ { proofs }) =>
     parts.onProof(proofs[0]),
   );
   await Promise.all([known, summary, drawn, proof]);

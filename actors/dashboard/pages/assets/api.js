@@ -60,7 +60,7 @@ export const addressOf = (path, question = {}) => {
 
 /** @param {Response} response @returns {Promise<never>} */
 const refuse = async (response) => {
-  if (response.status === 401) location.assign('/login');
+  if (response.status === 401) location.assign(`/login?next=${encodeURIComponent(location.pathname + location.search)}`);
   const { error } = await response.json().catch(() => ({ error: undefined }));
   throw new AskError(error?.message ?? `the server answered ${response.status} ${response.statusText}`, {
     code: error?.code ?? `E_HTTP_${response.status}`,

@@ -173,7 +173,7 @@ const showStatus = ({ actors, problems = [], position, cut, batch, refused, miss
  */
 const part = async (path, id, show) => {
   try {
-    show(await ask(path));
+    show(await ask(path, path === 'proofs' ? { limit: 1 } : {}));
     return true;
   } catch (error) {
     if (byId(id).childElementCount === 0) fill(byId(id), element('p', { class: 'quiet' }, /** @type {Error} */ (error).message));
