@@ -69,6 +69,7 @@ export const settingsTable = {
     'local',
     'where files live: the data folder (HDFS comes in a later version)',
   ),
+  copiesBytesMax: setting('copies-bytes-max', bytes(64 * MiB, 64 * 1024 * GiB), '1GiB', 'disk for copies of files of HDFS, in each process'),
   coordinator: setting(
     'coordinator',
     coordinatorAddress,

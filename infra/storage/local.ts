@@ -40,6 +40,8 @@ const remember = <K, V>(map: Map<K, V>, key: K, value: V, max: number): V | unde
 
 export class LocalStorage implements Storage {
   readonly workFolder: string;
+  readonly readsInPlace = true;
+  readonly unsyncedMs = 0;
   readonly #root: string;
   readonly #held = new Map<string, FileHandle>();
   readonly #checked = new Map<string, string>();

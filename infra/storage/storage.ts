@@ -48,4 +48,10 @@ export interface Storage {
   remove(path: string): Promise<void>;
   /** A folder on this machine for files that are being made; emptied at a start. */
   readonly workFolder: string;
+  /** Whether `local` costs nothing: the stored file is on this machine. Else it is a copy, and of a part a stream is cheaper. */
+  readonly readsInPlace: boolean;
+  /** How long a power cut may still take a stored file away, ms: so much longer SEGMENTS is kept. */
+  readonly unsyncedMs: number;
+  /** Lets go of what is held open, and of the work folder. */
+  close(): Promise<void>;
 }

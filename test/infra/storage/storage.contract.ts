@@ -15,8 +15,11 @@ const collect = async (chunks: AsyncIterable<Buffer>): Promise<string> => {
   return Buffer.concat(all).toString('utf8');
 };
 
-/** Runs the whole contract, each test on a storage of its own that `open` gives. */
-export const storageContract = (t: Test, open: (t: Test) => Promise<Storage>): void => {
+/**
+ * Runs the whole contract, each test on a storage of its own that `open` gives.
+ * @param filesAtOnce more than this home holds open for appending
+ */
+export const storageContract = (t: Test, open: (t: Test) => Promise<Storage>, { filesAtOnce = 80 } = {}): void => {
   t.test('create: the file is there, whole', async (t) => {
     const storage = await open(t);
     await storage.create('raw/2026-11-23/0-000000000000-a.ndjson', bytes('one\n'));
@@ -82,7 +85,7 @@ export const storageContract = (t: Test, open: (t: Test) => Promise<Storage>): v
 
   t.test('append: many files in turn, more than are held open', async (t) => {
     const storage = await open(t);
-    const paths = Array.from({ length: 80 }, (_, i) => `raw/d/f${i}`);
+    const paths = Array.from({ length: filesAtOnce }, (_, i) => `raw/d/f${i}`);
     for (const path of paths) await storage.create(path, bytes('a'));
     for (let length = 1; length < 4; length++) {
       for (const path of paths) await storage.append(path, bytes('b'), length);
