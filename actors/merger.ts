@@ -20,7 +20,7 @@ import type { Output, Step } from '../infra/actor/output.js';
 import type { LogMessage, PlainMessage } from '../infra/bus/bus.js';
 import { messageOf, PromiseError, UsageError } from '../infra/errors.js';
 import type { BatchReady, Manifest, ViewProved } from '../protocol/messages/batch.js';
-import { chunkHeader, formatChunk, parseChunk } from '../protocol/messages/chunks.js';
+import { chunkHeader, formatChunk, parseChunk, workingHeader } from '../protocol/messages/chunks.js';
 import type { PartStored } from '../protocol/messages/part-stored.js';
 import {
   readBatchAbandoned,
@@ -265,7 +265,7 @@ const answer = (state: MergerState, message: PlainMessage, now: number): Output 
         );
         return;
       }
-      const bodies = await answerQuestion(state.view, state.months, question);
+      const bodies = await sayingThatItWorks(message, question.progress, answerQuestion(state.view, state.months, question));
       for (const [i, body] of bodies.entries()) message.respond(body, { [chunkHeader]: formatChunk(i, bodies.length) });
       state.counts.answers += 1;
     } catch (error) {
@@ -275,6 +275,26 @@ const answer = (state: MergerState, message: PlainMessage, now: number): Output 
     }
   },
 });
+
+const workingFirstMs = 500;
+const workingEveryMs = 2_000;
+
+/** Very many files that are not in memory take longer than anybody waits without a word. */
+const sayingThatItWorks = async <T>(message: PlainMessage, isAsked: boolean, work: Promise<T>): Promise<T> => {
+  if (!isAsked) return await work;
+  const say = (): void => message.respond('', { [workingHeader]: '1' });
+  let repeated: NodeJS.Timeout | undefined;
+  const first = setTimeout(() => {
+    say();
+    repeated = setInterval(say, workingEveryMs);
+  }, workingFirstMs);
+  try {
+    return await work;
+  } finally {
+    clearTimeout(first);
+    clearInterval(repeated);
+  }
+};
 
 const refuse = (message: PlainMessage, error: string, code: string): void => message.respond(JSON.stringify({ error, code }));
 

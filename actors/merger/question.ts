@@ -15,6 +15,7 @@ export interface Question {
   readonly after: Position;
   readonly waitMs: number;
   readonly shape: 'columns' | 'tuples' | 'blocks';
+  readonly progress: boolean;
 }
 
 export const defaultWaitMs = 10_000;
@@ -37,6 +38,7 @@ export const readQuestion = (asked: ViewAsked, now: number): Question => {
     after: asked.after ?? [],
     waitMs: Math.min(asked.waitMs ?? defaultWaitMs, waitMsMax),
     shape: asked.shape ?? 'columns',
+    progress: asked.progress ?? false,
   };
 };
 

@@ -1,7 +1,7 @@
 /**
  * Asks the merged view: one question, one answer of one position, put together from its chunks.
  */
-import { chunkHeader, formatChunk, parseChunk } from '../../protocol/messages/chunks.js';
+import { chunkHeader, formatChunk, parseChunk, workingHeader } from '../../protocol/messages/chunks.js';
 import { eachBlockRow } from '../../protocol/messages/row-blocks.js';
 import { type RowTuple, toTuple } from '../../protocol/messages/row-tuple.js';
 import type { Step, Terms, ViewAsked, ViewRefused } from '../../protocol/messages/view.js';
@@ -47,6 +47,7 @@ const chunkWaitMs = 5_000;
 
 const toAsked = (options: QueryOptions): ViewAsked => ({
   shape: 'blocks',
+  progress: true,
   from: options.from,
   to: options.to,
   ...(options.services === undefined ? {} : { services: [...options.services] }),
@@ -101,6 +102,7 @@ export const askBlocks = async (bus: Bus, options: QueryOptions, take: (chunk: U
         expected === 0 ? 'no answer' : `chunk ${expected + 1} of the answer did not come`,
       );
       if (next.done === true) throw new OutOfReachError('view.asked: the answer broke off');
+      if (next.value.header(workingHeader) !== undefined) continue; // very many files are read for it: it waits anew
       const refusal = readRefusal(next.value.body);
       if (refusal !== undefined) throw toError(refusal);
       const chunk = parseChunk(next.value.header(chunkHeader) ?? formatChunk(0, 1));

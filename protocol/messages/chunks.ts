@@ -1,6 +1,8 @@
 /** Answers and updates that pass 512 KiB come in numbered chunks of one position; they count when the last is there. */
 export const chunkHeader = 'Tidemark-Chunk'; // "1/4"
 export const chunkBytesMax = 512 * 1024;
+/** On an empty message before the first chunk: the answer is being made. Only to who asked for that (view.asked's `progress`). */
+export const workingHeader = 'Tidemark-Working';
 
 export const formatChunk = (index: number, total: number): string => `${index + 1}/${total}`;
 

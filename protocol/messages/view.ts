@@ -19,6 +19,8 @@ export const ViewAsked = Type.Object({
   after: Type.Optional(PositionShape),
   /** How long `after` may take, ms. */
   waitMs: Type.Optional(Count),
+  /** Say now and then, while the answer is made, that it is (workingHeader): who asks waits for as long as that is said. */
+  progress: Type.Optional(Type.Boolean()),
   /** "tuples": exact sums, as row-tuple.ts has them, instead of the twelve columns; "blocks": as row-blocks.ts has them. */
   shape: Type.Optional(Type.Union([Type.Literal('columns'), Type.Literal('tuples'), Type.Literal('blocks')])),
 });

@@ -1,7 +1,7 @@
 /** The whole view as it is now, with exact sums. Its chunks are kept as they came, and parsed one at a time. */
 import type { Bus } from '../../infra/bus/bus.js';
 import { OutOfReachError, PromiseError } from '../../infra/errors.js';
-import { chunkHeader, parseChunk } from '../../protocol/messages/chunks.js';
+import { chunkHeader, parseChunk, workingHeader } from '../../protocol/messages/chunks.js';
 import type { RowTuple } from '../../protocol/messages/row-tuple.js';
 import type { Terms, ViewAnswer, ViewRefused } from '../../protocol/messages/view.js';
 import { samePosition } from '../../protocol/range.js';
@@ -23,8 +23,9 @@ const parse = (body: Uint8Array): ViewAnswer | ViewRefused =>
 export const askWholeView = async (bus: Bus): Promise<WholeView> => {
   const chunks: Uint8Array[] = [];
   let terms: Terms | undefined;
-  const asked = JSON.stringify({ ...allTime, step: 'minute', shape: 'tuples' });
+  const asked = JSON.stringify({ ...allTime, step: 'minute', shape: 'tuples', progress: true });
   for await (const { body, header } of bus.ask('view.asked', asked, { timeoutMs: firstChunkMsMax })) {
+    if (header(workingHeader) !== undefined) continue;
     const answer = parse(body);
     if ('error' in answer) {
       if (answer.code === 'E_PROMISE' || answer.code === 'E_FILE_MISSING')

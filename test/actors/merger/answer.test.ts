@@ -2,10 +2,15 @@ import fc from 'fast-check';
 import t from 'tap';
 import { answerQuestion } from '../../../actors/merger/answer.js';
 import { MonthCache } from '../../../actors/merger/month-cache.js';
+import { PositionGate } from '../../../actors/merger/position-gate.js';
 import { readQuestion } from '../../../actors/merger/question.js';
 import { percentText } from '../../../actors/merger/row-text.js';
+import type { MergerState } from '../../../actors/merger/state.js';
 import { updateOf } from '../../../actors/merger/updated-rows.js';
 import { applyPart, applyUpdate, createView, type View } from '../../../actors/merger/view.js';
+import { merger } from '../../../actors/merger.js';
+import type { Env } from '../../../infra/actor/env.js';
+import type { Output } from '../../../infra/actor/output.js';
 import { chunkBytesMax } from '../../../protocol/messages/chunks.js';
 import { readViewAnswer, readViewUpdated } from '../../../protocol/messages/readers.js';
 import { eachBlockRow } from '../../../protocol/messages/row-blocks.js';
@@ -247,6 +252,37 @@ t.test('the newest minute is what the manifest says: the terms of a question tak
   const months = new MonthCache(() => Promise.reject(new TypeError('a file was read')), 1e6);
   const { terms } = await ask({ view: createView(1, manifest), months }, { from: 0, to: 60_000 });
   t.equal(terms.newest, '2026-11-01T00:02:00Z');
+});
+
+t.test('who asked for that hears that an answer is being made, until it is there', async (t) => {
+  const files = new Files();
+  const partition = new Partition(0, files);
+  const at = Date.UTC(2026, 10, 1);
+  partition.readings.push({ service: 's', at, cpu: 1, ram: 1, disk: 1, refusedBefore: 0 });
+  const manifest = makeManifest('000001', null, [partition], [1], 0, files);
+  const heard = async (progress: boolean): Promise<string[]> => {
+    const said: string[] = [];
+    let go: () => void = () => undefined;
+    const months = new MonthCache(async (some) => {
+      if (progress) await new Promise<void>((resolve) => (go = resolve));
+      return files.read(some);
+    }, 1e6);
+    const state = { view: createView(1, manifest), months, gate: new PositionGate(), counts: { answers: 0 } } as unknown as MergerState;
+    const message = {
+      subject: 'view.asked',
+      body: Buffer.from(JSON.stringify({ from: at, to: at + minuteMs, progress })),
+      header: () => undefined,
+      respond: (_body: unknown, headers: Record<string, string> = {}) => {
+        said.push(Object.keys(headers).join());
+        go();
+      },
+    };
+    const [, [output]] = merger.step(state, { kind: 'heard', message, now: at }, {} as Env) as [unknown, [Output & { do: 'work' }]];
+    await output.run({ log: { error: () => undefined } } as unknown as Env);
+    return said;
+  };
+  t.same(await heard(true), ['Tidemark-Working', 'Tidemark-Chunk']);
+  t.same(await heard(false), ['Tidemark-Chunk']);
 });
 
 t.test('a changed row goes out whole, batch and real time merged', async (t) => {

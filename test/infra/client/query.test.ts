@@ -41,7 +41,7 @@ t.test('an answer is put together from its chunks; the question says what was as
     ['s0', 't0', 's1', 't1', 's2', 't2'],
   );
   t.same(answer.terms, terms);
-  t.same(heard, { ...asked, shape: 'blocks' });
+  t.same(heard, { ...asked, shape: 'blocks', progress: true });
 });
 
 t.test('a chunk that does not come fails the answer: none is given that is not whole', async (t) => {
@@ -53,6 +53,27 @@ t.test('a chunk that does not come fails the answer: none is given that is not w
   t.teardown(() => client.close());
   await t.rejects(client.query({ from: 1, to: 9 }), { code: 'E_OUT_OF_REACH', message: /chunk 2/ }, 'one in the middle');
   await t.rejects(client.query({ from: 2, to: 9 }), { code: 'E_OUT_OF_REACH', message: /chunk 3/ }, 'the last one, after 5 s');
+});
+
+t.test('while the answer is made it waits for as long as that is said, and no longer', async (t) => {
+  const nats = await answerer(t, (asked, message) => {
+    const saying = setInterval(() => message.respond('', { 'Tidemark-Working': '1' }), 1_500);
+    setTimeout(
+      () => {
+        clearInterval(saying);
+        if (asked.from === 1) message.respond(blocksOf([oneRow('s')], terms), { 'Tidemark-Chunk': '1/1' });
+      },
+      asked.from === 1 ? 6_500 : 1_600,
+    );
+  });
+  const client = await connect({ nats });
+  t.teardown(() => client.close());
+  const waits = { to: 9, waitMs: 0 }; // a word within 5 s
+  const [answer] = await Promise.all([
+    client.query({ from: 1, ...waits }),
+    t.rejects(client.query({ from: 2, ...waits }), { code: 'E_OUT_OF_REACH' }),
+  ]);
+  t.equal(answer.rows.length, 1);
 });
 
 t.test('a refusal is the error that it names', async (t) => {
