@@ -14,6 +14,7 @@ export const errorBody = (code: string, message: string, field?: string): ErrorB
 
 const statusOf = (error: unknown): number => {
   if (error instanceof UsageError) return 400;
+  if ((error as Partial<FastifyError>).statusCode === 429) return 429;
   if (error instanceof OutOfReachError || error instanceof RetryableError) return 503;
   if (error instanceof TidemarkError) return 500;
   const { statusCode } = error as Partial<FastifyError>;

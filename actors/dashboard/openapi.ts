@@ -242,6 +242,7 @@ export const descriptions = {
   proofs: {
     summary: 'What the comparisons of batch views found, newest first',
     tags: ['system'],
+    querystring: object({ limit: whole('how many at most', { default: 100, minimum: 1, maximum: 1_000 }) }),
     response: {
       200: ok(
         object({

@@ -4,6 +4,7 @@
  * D6  Without `--host` only this machine is answered, and only under its own names; with it, only who has the token.
  * D7  A wrong parameter is answered with 400 and its name, never with rows of something else.
  */
+import { existsSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import path from 'node:path';
 import helmet from '@fastify/helmet';
@@ -13,13 +14,14 @@ import swagger from '@fastify/swagger';
 import swaggerUi from '@fastify/swagger-ui';
 import { type FastifyInstance, fastify } from 'fastify';
 import type { Logger } from 'pino';
-import { packageVersion } from '../../infra/package-folder.js';
+import { OutOfReachError, RetryableError } from '../../infra/errors.js';
+import { packageFolder, packageVersion } from '../../infra/package-folder.js';
 import type { Access } from './access.js';
 import { addAnswers } from './answer-routes.js';
 import { addEvents } from './event-routes.js';
 import type { EventFeed } from './events.js';
 import { addErrors, errorBody } from './http-errors.js';
-import { addLogin } from './login.js';
+import { addLogin, loginPath } from './login.js';
 import { addSystem, type Parts } from './system-routes.js';
 import type { ViewReader } from './view-reader.js';
 
@@ -34,7 +36,10 @@ export interface ServerParts extends Parts {
   readonly answered: () => void;
 }
 
-const pages = path.join(import.meta.dirname, 'pages');
+/** Beside the compiled code; where that was compiled to somewhere else, in the package. */
+const pages = [path.join(import.meta.dirname, 'pages'), path.join(packageFolder, 'actors/dashboard/pages')].find((folder) =>
+  existsSync(path.join(folder, 'index.html')),
+);
 const uplot = path.dirname(createRequire(import.meta.url).resolve('uplot/dist/uPlot.esm.js'));
 
 /** A page that shows it uses its own colours: no style or script but files of this server. */
@@ -69,7 +74,7 @@ const addAccess = (server: FastifyInstance, access: Access): void => {
     }
     if (access.isAllowed({ host, authorization, cookie }) || isPublic(request.url)) return undefined;
     if (request.method === 'GET' && request.headers.accept?.includes('text/html') === true && !request.url.startsWith('/api/')) {
-      return reply.redirect('/login');
+      return reply.redirect(loginPath(request.url));
     }
     return reply
       .code(401)
@@ -79,6 +84,7 @@ const addAccess = (server: FastifyInstance, access: Access): void => {
 };
 
 const addPages = async (server: FastifyInstance): Promise<void> => {
+  if (pages === undefined) throw new OutOfReachError('the pages are not beside the code: run npm run build');
   await server.register(staticFiles, { root: pages, cacheControl: true, maxAge: 0, index: 'index.html', dotfiles: 'ignore' });
   server.get('/analysis', { schema: { hide: true } }, (_request, reply) => reply.sendFile('analysis.html'));
   for (const file of ['uPlot.esm.js', 'uPlot.min.css']) {
@@ -110,7 +116,7 @@ export const createServer = async (parts: ServerParts): Promise<FastifyInstance>
     max: access.needsToken ? requestsMax.others : requestsMax.loopback,
     addHeaders: { 'x-ratelimit-limit': false, 'x-ratelimit-remaining': false, 'x-ratelimit-reset': false },
     errorResponseBuilder: (_request, { after }) =>
-      Object.assign(new Error(`too many requests: ask again in ${after}`), { statusCode: 429 }),
+      Object.assign(new RetryableError(`too many requests: ask again in ${after}`, { code: 'E_TOO_MANY' }), { statusCode: 429 }),
   });
   addAccess(server, access);
   await server.register(swagger, {

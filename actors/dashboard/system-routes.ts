@@ -83,8 +83,11 @@ export const addSystem = (server: FastifyInstance, parts: Parts): void => {
   });
 
   server.get('/proofs', { schema: descriptions.proofs }, async (request, reply) => {
-    onlyKnown(request.query as Parameters, []);
-    return reply.header('Cache-Control', 'no-cache').send(await proofs.ask('', () => readAllProofs(parts)));
+    const given = request.query as Parameters;
+    onlyKnown(given, ['limit']);
+    const limit = readWhole(given, 'limit', 1, 1_000, 100);
+    const { oldest, proofs: all } = await proofs.ask('', () => readAllProofs(parts));
+    return reply.header('Cache-Control', 'no-cache').send({ proofs: all.slice(0, limit), oldest });
   });
 
   server.get('/targets', { schema: descriptions.targets }, async (request, reply) => {
