@@ -33,7 +33,7 @@ import { type ReadingSealed, startedAgainWarning } from '../protocol/messages/re
 import { encodeName, type ParsedSubject, parseSubject, publishedSubject } from '../protocol/name-code.js';
 import { isAgent, isEmptyLine, isReadingNumber, isRefusal, readLine, splitLines } from '../protocol/reading.js';
 import { chainHeader, encodeSegment, nextChain } from '../protocol/segment.js';
-import { beginBuffer, purgeMetrics, purgeSegments, storeTable } from './buffer/begin.js';
+import { beginBuffer, purgeMetrics, purgeSegments } from './buffer/begin.js';
 import {
   addReading,
   hasContent,
@@ -46,6 +46,7 @@ import {
   recordsIn,
   refusedToldMax,
 } from './buffer/open-segment.js';
+import { noteSnapshot, snapshot } from './buffer/snapshot.js';
 import { entryOf, lookUp, passedOnRangesMax, type SourceEntry, type SourceTable, take, takeMissingChanges } from './buffer/source-table.js';
 import { beginningTicks, bufferTicks } from './buffer/ticks.js';
 
@@ -71,6 +72,8 @@ export interface BufferState {
   sealedAt: { readonly at: number; readonly sequence: number }[];
   snapshotOffset: number;
   snapshotSequence: number;
+  /** Whether a snapshot is being stored. A life's first one is waited for: where SEGMENTS is full, room is made from it. */
+  storing: 'first' | 'no' | 'yes';
   /** Ends the names of this life's snapshots: no other life needs one of them (B5). */
   readonly writer: string;
   counts: { records: number; segments: number; refused: number; copies: number; notTaken: number; startedAgain: number };
@@ -349,13 +352,6 @@ const tick = (state: BufferState, name: string, now: number, keepMs: number): St
 
 const sealHeld = (state: BufferState): Output[] => (hasContent(state.open) || isMoved(state) ? seal(state) : []);
 
-/** Right behind a segment, when nothing is held: what is in the table is sealed (B1). */
-const snapshot = (state: BufferState): Output[] => {
-  state.snapshotOffset = state.open.from;
-  state.snapshotSequence = state.segmentSequence;
-  return [storeTable(state)];
-};
-
 const step = (state: BufferState, input: Input, { bufferCapacity, snapshotRecords, segmentsKeepMs }: Settings): Step<BufferState> => {
   switch (input.kind) {
     case 'messages': {
@@ -367,6 +363,9 @@ const step = (state: BufferState, input: Input, { bufferCapacity, snapshotRecord
       return tick(state, input.tick, input.now, segmentsKeepMs);
     case 'stop':
       return [state, sealHeld(state)];
+    case 'noted':
+      noteSnapshot(state, input.value);
+      return [state, []];
     default:
       return [state, []];
   }

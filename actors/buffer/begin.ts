@@ -4,10 +4,10 @@ import { createHash, randomBytes } from 'node:crypto';
 import type { Env } from '../../infra/actor/env.js';
 import type { Beginning } from '../../infra/actor/fold.js';
 import { type History, isBeyond, readHistory } from '../../infra/actor/history-guard.js';
-import type { Output } from '../../infra/actor/output.js';
+import type { Output, Work } from '../../infra/actor/output.js';
 import type { Bus, LogStart } from '../../infra/bus/bus.js';
 import { segmentsStream } from '../../infra/bus/streams.js';
-import { FileMissingError, HistoryError, RetryableError } from '../../infra/errors.js';
+import { FileMissingError, HistoryError, messageOf, RetryableError } from '../../infra/errors.js';
 import { readPartStored, readPlaceStored, readRawStored, readTableStored } from '../../protocol/messages/readers.js';
 import { noChain } from '../../protocol/messages/segment-sealed.js';
 import type { TableStored } from '../../protocol/messages/table-stored.js';
@@ -45,6 +45,7 @@ export const beginBuffer = async (env: Env, partition: number): Promise<Beginnin
       segmentSequence: last?.sequence ?? 0,
       snapshotOffset: snapshot?.message.offset ?? 0,
       snapshotSequence: snapshot?.message.segments.sequence ?? 0,
+      storing: 'first',
       writer: randomBytes(4).toString('hex'),
       counts: { records: 0, segments: 0, refused: 0, copies: 0, notTaken: 0, startedAgain: 0 },
     },
@@ -148,8 +149,11 @@ export const purgeSegments = (partition: number, oldEnough: number): Output => (
   },
 });
 
+/** What a snapshot is made from. */
+type Snapshotted = Pick<BufferState, 'partition' | 'writer' | 'open' | 'table' | 'chain' | 'segmentSequence' | 'sealedPlace'>;
+
 /** B5: under a name that holds its offset; announced when it is on disk. */
-export const storeTable = (state: BufferState): Output => {
+export const storeTable = (state: Snapshotted): Work => {
   const { partition, writer } = state;
   const offset = state.open.from;
   const segments = { sequence: state.segmentSequence, chain: state.chain };
@@ -173,6 +177,11 @@ export const storeTable = (state: BufferState): Output => {
 };
 
 /** Names hold offsets, so older ones sort before the announced one. */
-const removeOlder = async ({ storage }: Env, partition: number, announced: string): Promise<void> => {
-  for (const path of await storage.list(`state/buffer/${partition}`)) if (path < announced) await storage.remove(path);
+const removeOlder = async ({ storage, log }: Env, partition: number, announced: string): Promise<void> => {
+  try {
+    for (const path of await storage.list(`state/buffer/${partition}`)) if (path < announced) await storage.remove(path);
+  } catch (error) {
+    if (!(error instanceof RetryableError)) throw error;
+    log.warn({ partition, reason: messageOf(error) }, 'older snapshots stay, will retry'); // they go with the next one
+  }
 };

@@ -33,6 +33,7 @@ const newState = (): BufferState => ({
   segmentSequence: 0,
   snapshotOffset: 0,
   snapshotSequence: 0,
+  storing: 'first',
   sealedAt: [],
   writer: 'w',
   counts: { records: 0, segments: 0, refused: 0, copies: 0, notTaken: 0, startedAgain: 0 },
