@@ -126,3 +126,6 @@ export const crashAt = (): { readonly name: string; readonly count: number } | u
   const [name = '', count = '1'] = (process.env.TIDEMARK_CRASH_AT ?? '').split(':');
   return name === '' ? undefined : { name, count: Number(count) };
 };
+
+/** TIDEMARK_SLOW_STORAGE=MS, for tests alone: how long every operation of the storage waits before it begins. */
+export const slowStorageMs = (): number => Number(process.env.TIDEMARK_SLOW_STORAGE ?? 0);

@@ -20,6 +20,7 @@ import type { Settings } from '../infra/config.js';
 import { openCoordinator } from '../infra/coordination/open.js';
 import { messageOf } from '../infra/errors.js';
 import { openLocalStorage } from '../infra/storage/local.js';
+import { slowIfWanted } from '../infra/storage/slow.js';
 import { ActorMetrics } from '../infra/ops/metrics.js';
 import { startOpsServer } from '../infra/ops/server.js';
 import { timedStorage } from '../infra/ops/timed-storage.js';
@@ -118,7 +119,7 @@ const openWorld = async (
     onStored,
     world: {
       settings: { ...settings, partitions },
-      storage: timedStorage(storage, told),
+      storage: timedStorage(slowIfWanted(storage), told),
       log,
       coordinator,
       openBus: open,
