@@ -39,6 +39,14 @@ export const settingsTable = {
   natsCreds: optional('nats-creds', filePath('FILE'), 'credentials file for that server'),
   natsCa: optional('nats-ca', filePath('FILE'), "certificate (PEM) of the authority that signed that server's"),
   natsServer: optional('nats-server', filePath('FILE'), 'nats-server program to run; without it one is found or installed'),
+  natsHost: setting(
+    'nats-host',
+    address('HOST', /^[0-9A-Za-z.:_-]+$/, 'an address of this machine, such as 0.0.0.0'),
+    '127.0.0.1',
+    'address at which that server listens; other hosts come in with users and TLS only',
+  ),
+  natsCert: optional('nats-cert', filePath('FILE'), "that server's certificate (PEM)"),
+  natsKey: optional('nats-key', filePath('FILE'), "that certificate's private key (PEM)"),
   natsPort: setting('nats-port', port(1), '4222', 'port of the server that `start` runs'),
   natsHttpPort: setting('nats-http-port', port(1), '8222', 'monitoring port of that server'),
   httpPort: setting(

@@ -13,6 +13,7 @@ import { register as rebuild } from './commands/rebuild.js';
 import { register as start } from './commands/start.js';
 import { register as status } from './commands/status.js';
 import { register as topology } from './commands/topology.js';
+import { register as user } from './commands/user.js';
 import { register as verify } from './commands/verify.js';
 import { register as watch } from './commands/watch.js';
 
@@ -29,6 +30,7 @@ const commands: readonly RegisterCommand[] = [
   rebuild,
   status,
   topology,
+  user,
   config,
 ];
 

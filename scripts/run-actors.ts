@@ -16,14 +16,15 @@ import { hostWorker, type WorkerDefinition } from '../infra/actor/worker.js';
 import type { Bus } from '../infra/bus/bus.js';
 import { openBus } from '../infra/bus/nats.js';
 import { ensureStreams } from '../infra/bus/streams.js';
+import { credentialsFor } from '../infra/bus/users.js';
 import type { Settings } from '../infra/config.js';
 import { openCoordinator } from '../infra/coordination/open.js';
 import { messageOf } from '../infra/errors.js';
-import { openLocalStorage } from '../infra/storage/local.js';
-import { slowIfWanted } from '../infra/storage/slow.js';
 import { ActorMetrics } from '../infra/ops/metrics.js';
 import { startOpsServer } from '../infra/ops/server.js';
 import { timedStorage } from '../infra/ops/timed-storage.js';
+import { openLocalStorage } from '../infra/storage/local.js';
+import { slowIfWanted } from '../infra/storage/slow.js';
 import type { ActorName } from '../protocol/catalogue.js';
 import type { ActorStatus } from '../protocol/messages/actor-status.js';
 import { readBatchRequested, readRangeAssigned, readServicesAssigned } from '../protocol/messages/readers.js';
@@ -60,13 +61,15 @@ const reducer: WorkerDefinition<ReturnType<typeof readServicesAssigned>> = {
   work: async (task, env) => reduceServices(task, { storage: env.storage, ...(await env.engine()) }),
 };
 
-const startDashboard = async (world: WorldOfActors, stop: AbortSignal): Promise<RunningActor> => {
-  // The HTTP server takes memory: no other process loads it.
+type StartDashboard = (world: WorldOfActors, stop: AbortSignal) => RunningActor;
+
+/** The HTTP server takes memory: no other process loads it. It takes a second too: before anybody holds a lease. */
+const loadDashboard = async (): Promise<StartDashboard> => {
   const [{ hostDashboard }, { readStatus }] = await Promise.all([import('../actors/dashboard/dashboard.js'), import('./status/status.js')]);
-  return hostDashboard({ ...world, readStatus: (bus) => readStatus(bus, world.settings) }, stop);
+  return (world, stop) => hostDashboard({ ...world, readStatus: (bus) => readStatus(bus, world.settings) }, stop);
 };
 
-const start = async (name: RunnableActor, world: WorldOfActors, stop: AbortSignal): Promise<RunningActor> => {
+const start = (name: Exclude<RunnableActor, 'dashboard'>, world: WorldOfActors, stop: AbortSignal): RunningActor => {
   const fold = <State>(definition: FoldDefinition<State>) => hostFold(definition, world, stop);
   switch (name) {
     case 'buffer':
@@ -83,19 +86,20 @@ const start = async (name: RunnableActor, world: WorldOfActors, stop: AbortSigna
       return hostWorker(mapper, world, stop);
     case 'reducer':
       return hostWorker(reducer, world, stop);
-    case 'dashboard':
-      return startDashboard(world, stop);
   }
 };
 
 const openWorld = async (
+  names: readonly RunnableActor[],
   settings: Settings,
   log: Logger,
 ): Promise<{ world: WorldOfActors; onStored: Set<(operation: string, seconds: number) => void>; close: () => Promise<void> }> => {
   const nats = settings.nats ?? `nats://127.0.0.1:${settings.natsPort}`;
-  const partitions = await ensureStreams({ ...settings, nats });
+  const partitions = await ensureStreams({ ...settings, nats, natsCreds: credentialsFor(settings, 'operator') });
   const storage = await openLocalStorage(settings.data);
-  const open = (name: string): Promise<Bus> => openBus({ ...settings, nats }, name);
+  // Each actor has rights of its own; what the process does for all of its actors, it does as the first.
+  const userOf = (name: string): string => runnableActors.find((actor) => name.startsWith(`${actor} `)) ?? names[0] ?? 'operator';
+  const open = (name: string): Promise<Bus> => openBus({ ...settings, nats, natsCreds: credentialsFor(settings, userOf(name)) }, name);
   let engine: ReturnType<Env['engine']> | undefined;
   const tempFolder = join(storage.workFolder, `duckdb-${process.pid}`);
   const openEngine = async () => {
@@ -189,15 +193,16 @@ export const runActors = async (
   settings: Settings,
   { signal, log }: { signal: AbortSignal; log: Logger },
 ): Promise<void> => {
-  const { world, onStored, close } = await openWorld(settings, log);
+  const { world, onStored, close } = await openWorld(names, settings, log);
   const stop = new AbortController();
   const abort = (): void => stop.abort();
   if (signal.aborted) abort();
   signal.addEventListener('abort', abort);
-  const instancesOf = (name: RunnableActor): number => (name === 'dashboard' ? 1 : settings.instances); // it has a port
-  const actors = await Promise.all(
-    names.flatMap((name) => Array.from({ length: instancesOf(name) }, () => start(name, world, stop.signal))),
-  );
+  const startDashboard = names.includes('dashboard') ? await loadDashboard() : undefined;
+  const actors = names.flatMap((name) => {
+    if (name === 'dashboard') return startDashboard === undefined ? [] : [startDashboard(world, stop.signal)]; // one: it has a port
+    return Array.from({ length: settings.instances }, () => start(name, world, stop.signal));
+  });
   const ops = { port: 0, close: async (): Promise<void> => undefined };
   const metrics = new ActorMetrics(actors, (actor) => world.openBus(`${actor} metrics`));
   onStored.add(metrics.stored);

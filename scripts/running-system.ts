@@ -1,6 +1,7 @@
 /** The system that runs: where a command finds it, and a client of it. */
 import type { Command } from 'commander';
 import { findRunning, hasOwnServer } from '../infra/bus/nats-server.js';
+import { credentialsFor } from '../infra/bus/users.js';
 import { connect, type Tidemark } from '../infra/client/index.js';
 import type { Origins, Settings } from '../infra/config.js';
 import { OutOfReachError } from '../infra/errors.js';
@@ -15,10 +16,12 @@ const lookMsMax = 500;
  * The settings with the server's address: as somebody wrote it (`nats`, else `nats-port`), else that of the server which
  * `start` runs on the data folder, else the default port of this machine.
  * @throws OutOfReachError when the data folder has a server of its own that does not run: another one that happens to have
- * the default port is another system, and its answers would be about something else
+ * the default port is another system, and its answers would be about something else. The credentials are those that were
+ * named, else the data folder's operator, where this account may read them.
  */
 export const findSystem = async (given: { settings: Settings; origins: Origins }): Promise<RunningSettings> => {
-  const { settings, origins } = given;
+  const { origins } = given;
+  const settings = { ...given.settings, natsCreds: credentialsFor(given.settings, 'operator') };
   if (settings.nats !== undefined) return { ...settings, nats: settings.nats };
   const onPort = { ...settings, nats: `nats://127.0.0.1:${settings.natsPort}` };
   if (origins.natsPort !== 'default') return onPort;
@@ -26,7 +29,7 @@ export const findSystem = async (given: { settings: Settings; origins: Origins }
   if (running !== undefined) {
     return {
       ...settings,
-      nats: `nats://127.0.0.1:${running.port}`,
+      nats: running.url,
       natsPort: running.port,
       natsHttpPort: running.httpPort,
     };

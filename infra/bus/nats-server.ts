@@ -16,16 +16,7 @@ import { packageFolder } from '../package-folder.js';
 import { isAlive } from '../process.js';
 import { type Greeting, greetingOf, monitoringOf } from './nats-inspect.js';
 import { type FindOptions, findNatsServer } from './nats-program.js';
-import { authorizationText } from './users.js';
-
-/** Who may come, and from where. */
-export interface Access {
-  readonly partitions: number;
-  /** The address to listen on; another than loopback takes `tls`. */
-  readonly host: string;
-  /** Files in PEM. */
-  readonly tls?: { readonly certificate: string; readonly key: string } | undefined;
-}
+import { type Access, authorizationText } from './users.js';
 
 export interface NatsServerOptions extends FindOptions {
   /** The data folder. */
@@ -73,15 +64,20 @@ const withValue = (text: string, key: string, value: string | number): string =>
   return text.replace(line, (_, head: string) => `${head} ${JSON.stringify(value)}`);
 };
 
-const accessText = (data: string, access: Access): string => {
-  const { host, partitions, tls } = access;
+/** What stands behind this line is made again when users come and go. */
+const usersMark = '# Users, as `start` and `tidemark user` write them. Partitions: ';
+
+const usersText = (data: string, partitions: number, host: string): string =>
+  `${usersMark}${partitions}\n${authorizationText({ data, partitions, isOpenToLocal: isLoopback(host) })}`;
+
+const accessText = (data: string, { host, partitions, tls }: Access): string => {
   if (!isLoopback(host) && tls === undefined) {
     throw new SettingsError(
       `--nats-host ${host} lets other hosts in, and that takes TLS: name a certificate and its key by --nats-cert and --nats-key, ` +
         'and the authority that signed it by --nats-ca',
     );
   }
-  const users = authorizationText({ data, partitions, isOpenToLocal: isLoopback(host) });
+  const users = usersText(data, partitions, host);
   if (tls === undefined) return users;
   return `tls {\n  cert_file: ${JSON.stringify(tls.certificate)}\n  key_file: ${JSON.stringify(tls.key)}\n  min_version: "1.2"\n}\n\n${users}`;
 };
@@ -90,11 +86,20 @@ const accessText = (data: string, access: Access): string => {
  * Writes DATA/nats.conf: the template at the package's top with this data's ports and folders, and its users.
  * @throws SettingsError when other hosts would come in without TLS
  */
-export const writeConfiguration = (options: Pick<NatsServerOptions, 'data' | 'port' | 'httpPort' | 'access'>): string => {
-  const { data, port, httpPort, access } = options;
+export const writeConfiguration = (
+  options: Pick<NatsServerOptions, 'data' | 'port' | 'httpPort' | 'access'> & { readonly name?: string },
+): string => {
+  const { data, port, httpPort, access, name = 'tidemark' } = options;
   const { configuration, pidFile, store } = filesOf(data);
   const template = readFileSync(path.join(packageFolder, 'nats.conf'), 'utf8');
-  const values = { host: access?.host ?? '127.0.0.1', port, http: `127.0.0.1:${httpPort}`, pid_file: pidFile, store_dir: store };
+  const values = {
+    server_name: name,
+    host: access?.host ?? '127.0.0.1',
+    port,
+    http: `127.0.0.1:${httpPort}`,
+    pid_file: pidFile,
+    store_dir: store,
+  };
   mkdirSync(data, { recursive: true });
   const text = Object.entries(values).reduce((written, [key, value]) => withValue(written, key, value), template);
   writeFileSync(configuration, access === undefined ? text : `${text}\n${accessText(data, access)}`);
@@ -121,6 +126,23 @@ const textIn = (text: string, key: string): string | undefined => new RegExp(`^\
 const url = (port: number, host = '127.0.0.1'): string =>
   `nats://${reachedAt(host).includes(':') ? `[${reachedAt(host)}]` : reachedAt(host)}:${port}`;
 const httpUrl = (port: number): string => `http://127.0.0.1:${port}`;
+
+/**
+ * Writes the users anew, and has a server that runs take them over. @returns whether one runs.
+ * @throws SettingsError when no server with users was ever started on this data
+ */
+export const renewUsers = async (data: string): Promise<boolean> => {
+  const { configuration } = filesOf(data);
+  const written = readIfThere(configuration);
+  const at = written?.indexOf(usersMark) ?? -1;
+  if (written === undefined || at < 0)
+    throw new SettingsError(`${configuration} has no users yet: \`tidemark start\` on this data makes them`);
+  const partitions = Number.parseInt(written.slice(at + usersMark.length), 10);
+  writeFileSync(configuration, written.slice(0, at) + usersText(data, partitions, textIn(written, 'host') ?? '127.0.0.1'));
+  const running = await findRunning(data);
+  if (running !== undefined) process.kill(running.pid, 'SIGHUP'); // it reads its configuration again
+  return running !== undefined;
+};
 
 /** Whether a server was ever started on this data, running or not. */
 export const hasOwnServer = (data: string): boolean => existsSync(filesOf(data).configuration);
@@ -186,13 +208,14 @@ const launch = async (options: NatsServerOptions): Promise<NatsServer> => {
   const { data, port, httpPort, readyMsMax = 60_000 } = options;
   const address = url(port, options.access?.host);
   const program = await findNatsServer(options);
-  const configuration = writeConfiguration(options);
+  // The name is how we know that the one who answers is our child and not somebody who had the port before. It stands in the
+  // configuration, not on the command line: the server would not read its configuration again otherwise.
+  const name = `tidemark-${randomUUID()}`;
+  const configuration = writeConfiguration({ ...options, name });
   const { log } = filesOf(data);
   const logFrom = existsSync(log) ? statSync(log).size : 0;
   const output = openSync(log, 'a');
-  // The name is how we know that the one who answers is our child and not somebody who had the port before.
-  const name = `tidemark-${randomUUID()}`;
-  const child = spawn(program, ['-c', configuration, '--name', name], { detached: true, stdio: ['ignore', output, output] });
+  const child = spawn(program, ['-c', configuration], { detached: true, stdio: ['ignore', output, output] });
   closeSync(output);
   const ended = new Promise<string>((resolve) => {
     child.once('error', (error) => resolve(`cannot be run: ${messageOf(error)}`));

@@ -11,14 +11,7 @@ import {
   type StoredMsg,
 } from '@nats-io/jetstream';
 import { Kvm } from '@nats-io/kv';
-import {
-  connect,
-  type Msg,
-  type MsgHdrs,
-  type NatsConnection,
-  nanos,
-  headers as newHeaders,
-} from '@nats-io/transport-node';
+import { connect, type Msg, type MsgHdrs, type NatsConnection, nanos, headers as newHeaders } from '@nats-io/transport-node';
 import { FencedError, messageOf, OutOfReachError, RetryableError } from '../errors.js';
 import type { Bucket, Bus, LogMessage, LogOptions, LogReader, PlainMessage, PublishOptions, Task } from './bus.js';
 import { newInbox, readCredentials } from './credentials.js';

@@ -78,11 +78,14 @@ const actorRights = (actor: ActorName, partitions: number): Rights => {
   const sent = entries.filter(({ senders }) => senders.includes(actor));
   const received = entries.filter(({ receivers }) => receivers.includes(actor));
   // The scheduler counts a rebuilt view a second time with verify's code, which reads every log; the dashboard explains from them.
-  const readsAll = actor === 'scheduler' || (actor as string) === 'dashboard';
+  const readsAll = actor === 'scheduler' || actor === 'dashboard';
   const read = readsAll ? allStreams(partitions) : [...new Set([...sent, ...received].flatMap((entry) => streamsOf(entry, partitions)))];
   return {
     publish: [
       ...sent.map(({ subject }) => filterOf(subject)),
+      '$JS.API.INFO',
+      ...(actor === 'dashboard' ? ['$JS.API.STREAM.LIST'] : []), // it says how full they are
+      ...(readsAll ? ['$JS.API.STREAM.LIST'] : []), // how full each is
       ...allStreams(partitions).map((stream) => `$JS.API.STREAM.INFO.${stream}`), // a start looks whether they are there
       ...read.flatMap(reading),
       ...purged(actor, partitions).map((stream) => `$JS.API.STREAM.PURGE.${stream}`),

@@ -9,9 +9,19 @@ import { chmodSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync }
 import { hostname } from 'node:os';
 import path from 'node:path';
 import { actorNames } from '../../protocol/catalogue.js';
+import type { Settings } from '../config.js';
 import { messageOf, SettingsError } from '../errors.js';
 import { inboxOf, newKeyPair, publicKeyOf } from './credentials.js';
 import { type Rights, type Role, rightsOf } from './rights.js';
+
+/** Who may come to a server, and from where. */
+export interface Access {
+  readonly partitions: number;
+  /** The address to listen on; another than loopback takes `tls`. */
+  readonly host: string;
+  /** Files in PEM. */
+  readonly tls?: { readonly certificate: string; readonly key: string } | undefined;
+}
 
 export interface User {
   readonly name: string;
@@ -127,6 +137,15 @@ export const authorizationText = ({ data, partitions, isOpenToLocal }: UsersOpti
     ...(isOpenToLocal ? ['', '# Who comes without credentials, from this machine alone.', 'no_auth_user: "local"'] : []),
     '',
   ].join('\n');
+};
+
+/** Who may come to the server that `start` runs. @throws SettingsError when a certificate comes without its key */
+export const accessOf = (settings: Pick<Settings, 'partitions' | 'natsHost' | 'natsCert' | 'natsKey'>): Access => {
+  const { partitions, natsHost: host, natsCert: certificate, natsKey: key } = settings;
+  if ((certificate === undefined) !== (key === undefined)) {
+    throw new SettingsError('--nats-cert and --nats-key go together: name the certificate and its private key');
+  }
+  return { partitions, host, tls: certificate === undefined || key === undefined ? undefined : { certificate, key } };
 };
 
 const isReadable = (file: string): boolean => {

@@ -6,6 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { openBus } from '../../infra/bus/nats.js';
+import { credentialsFor } from '../../infra/bus/users.js';
 import { OutOfReachError } from '../../infra/errors.js';
 import { askBatch } from '../ask-batch.js';
 import { cli, freePort, usageOf } from './bench-system.js';
@@ -105,7 +106,7 @@ export const benchMemory = async (seconds: number, messagesPerSecond: number): P
   const open = async () => {
     for (let tries = 100; ; tries--) {
       try {
-        return await openBus({ nats }, 'bench');
+        return await openBus({ nats, natsCreds: credentialsFor({ data }, 'operator') }, 'bench');
       } catch (error) {
         if (tries === 0) throw error;
         await new Promise((resolve) => setTimeout(resolve, 200));

@@ -11,14 +11,15 @@ import { fileURLToPath } from 'node:url';
 import { inspectServer } from '../../infra/bus/nats-inspect.js';
 import { type NatsServer, startNatsServer } from '../../infra/bus/nats-server.js';
 import { ensureStreams } from '../../infra/bus/streams.js';
+import { accessOf, credentialsFor } from '../../infra/bus/users.js';
 import { type Settings, settingsTable } from '../../infra/config.js';
 import { exitCodes } from '../../infra/errors.js';
 import { createLog, type Log } from '../../infra/log.js';
 import { openLocalStorage } from '../../infra/storage/local.js';
 import type { RunnableActor } from '../run-actors.js';
 import { startAgents } from './agents.js';
-import { lockData } from './data-lock.js';
 import { choosePort } from './choose-port.js';
+import { lockData } from './data-lock.js';
 import { follow } from './follow.js';
 import { type Kept, keep, type Running } from './keep.js';
 import { type Order, stopMsMax, stopWord } from './order.js';
@@ -128,6 +129,7 @@ const runServer = async (settings: Settings, log: Log): Promise<{ kept: Kept<Nat
   const launch = () =>
     startNatsServer({
       data,
+      access: accessOf(settings),
       program: natsServer,
       tell,
       port: first === undefined ? natsPort : Number(new URL(first.url).port),
@@ -161,7 +163,8 @@ export const runSystem = async ({ settings: given, signal, program, everyMs, any
     if (server !== undefined) stops.push(() => server.stop());
     const httpPort = await choosePort(given.host ?? '127.0.0.1', given.httpPort, anyHttpPort);
     const settings = Object.freeze({ ...given, nats, httpPort });
-    await ensureStreams(settings);
+    const asOperator = { ...settings, natsCreds: credentialsFor(settings, 'operator') };
+    await ensureStreams(asOperator);
     const children: Kept<ActorProcess>[] = [];
     let opsPort = settings.opsPort;
     const nextOpsPort = (): number => (settings.opsPort === 0 ? 0 : opsPort++); // each process has one of its own
@@ -183,7 +186,7 @@ export const runSystem = async ({ settings: given, signal, program, everyMs, any
     process.once('exit', endNow);
     const ownPids = () => pids.map((pid) => pid());
     const agents = await startAgents({
-      settings,
+      settings: { ...settings, natsCreds: credentialsFor(settings, 'agents') },
       natsPid: server && (() => server.current.pid),
       ownPids,
       program,
@@ -193,7 +196,7 @@ export const runSystem = async ({ settings: given, signal, program, everyMs, any
     stops.push(agents.stop);
     process.stdout.write(`${greet(settings, server?.current, agents.services, logFile)}\n`);
     const shown = showRows();
-    await Promise.race([follow(settings, shown, signal), afterAbort(signal, followMsMax)]);
+    await Promise.race([follow(asOperator, shown, signal), afterAbort(signal, followMsMax)]);
     shown.close();
     return children.map((child) => child.current.exitCode()).find((code) => finalCodes.includes(code)) ?? exitCodes.ok;
   } finally {

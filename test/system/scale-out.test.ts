@@ -4,6 +4,7 @@ import { once } from 'node:events';
 import path from 'node:path';
 import t, { type Test } from 'tap';
 import { openBus } from '../../infra/bus/nats.js';
+import { credentialsFor } from '../../infra/bus/users.js';
 import { Recovery } from '../../scripts/chaos/recovery.js';
 import { readStatus } from '../../scripts/status/status.js';
 import { freePorts, temporaryFolder } from '../servers.js';
@@ -78,7 +79,7 @@ t.test('start --instances 2 runs each actor in two processes, and brings one bac
     await ended;
   });
   await once(child.stdout, 'data');
-  const bus = await openBus({ nats: `nats://127.0.0.1:${port}` }, 'test');
+  const bus = await openBus({ nats: `nats://127.0.0.1:${port}`, natsCreds: credentialsFor({ data }, 'operator') }, 'test');
   t.teardown(() => bus.close());
   const shared = (actor: string) =>
     until(async () => {
