@@ -35,11 +35,14 @@ const { values } = parseArgs({
     seed: { type: 'string', default: '1' },
     case: { type: 'string', default: 'mixed' },
     imported: { type: 'string', default: '0.25' },
+    /** For a machine that others use as well: how long nothing may seem to get on, s, and the leases' time. */
+    patience: { type: 'string', default: '120' },
+    'lease-ttl': { type: 'string', default: '5s' },
   },
 });
 const readings = Number(values.readings);
 const seed = Number(values.seed);
-const patienceMs = 120_000;
+const patienceMs = Number(values.patience) * 1_000;
 const batchMs = 3_600_000;
 
 const startedAt = performance.now();
@@ -99,7 +102,7 @@ function* counted(messages: Generator<Message>): Generator<Message> {
   }
 }
 
-const system = await startBenchSystem(['--part-every', '5s', '--batch-every', '24h', '--lease-ttl', '5s']);
+const system = await startBenchSystem(['--part-every', '5s', '--batch-every', '24h', '--lease-ttl', values['lease-ttl']]);
 const work = await mkdtemp(join(tmpdir(), 'tidemark-hostile-'));
 const bus = await openBus({ nats: system.nats }, 'hostile run');
 const sql = await openDuckdb({ memoryMiB: 1024, threads: 2, tempFolder: work, allowedFolders: [system.data] });
