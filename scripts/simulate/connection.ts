@@ -196,16 +196,21 @@ export class Reader implements LogReader {
     private next: number,
   ) {}
 
-  /** How many messages could arrive now. */
+  /** How many messages have not arrived yet. */
   get pending(): number {
-    if (this.here.length >= Math.max(1, this.options.held ?? 1_000)) return 0;
-    let count = 0;
-    for (let i = this.log.messages.length - 1; i >= 0; i--) {
-      const { sequence, subject } = this.log.messages[i] as StoredMessage;
-      if (sequence < this.next) break;
-      if (matches(this.options.filter, subject)) count += 1;
+    return this.log.messages.filter(({ sequence, subject }) => sequence >= this.next && matches(this.options.filter, subject)).length;
+  }
+
+  /** Whether a message could arrive now. */
+  get isPending(): boolean {
+    if (this.log.last < this.next || this.here.length >= Math.max(1, this.options.held ?? 1_000)) return false;
+    const { messages } = this.log;
+    for (let i = messages.length - 1; i >= 0; i--) {
+      const { sequence, subject } = messages[i] as StoredMessage;
+      if (sequence < this.next) return false;
+      if (matches(this.options.filter, subject)) return true;
     }
-    return count;
+    return false;
   }
 
   /** The next `max` messages arrive. */

@@ -8,7 +8,18 @@ import { fromTuple, type RowTuple, toTuple } from '../../protocol/messages/row-t
 import type { KeyedRow } from '../../protocol/minute-row.js';
 import type { Connection } from './connection.js';
 
-export const sha256Of = (bytes: Uint8Array): string => createHash('sha256').update(bytes).digest('hex');
+/** Content never changes in place here, so that what was hashed or read once needs not be again. */
+const hashes = new WeakMap<Uint8Array, string>();
+const decoded = new WeakMap<Uint8Array, KeyedRow[]>();
+
+export const sha256Of = (bytes: Uint8Array): string => {
+  let sha256 = hashes.get(bytes);
+  if (sha256 === undefined) {
+    sha256 = createHash('sha256').update(bytes).digest('hex');
+    hashes.set(bytes, sha256);
+  }
+  return sha256;
+};
 
 const byServiceAndMinute = (a: KeyedRow, b: KeyedRow): number =>
   a.service < b.service ? -1 : a.service > b.service ? 1 : a.minute - b.minute;
@@ -16,7 +27,15 @@ const byServiceAndMinute = (a: KeyedRow, b: KeyedRow): number =>
 export const encodeRows = (rows: readonly KeyedRow[]): Buffer =>
   Buffer.from(JSON.stringify([...rows].sort(byServiceAndMinute).map(({ service, minute, row }) => toTuple(service, minute, row))));
 
-export const decodeRows = (bytes: Uint8Array): KeyedRow[] => (JSON.parse(Buffer.from(bytes).toString('utf8')) as RowTuple[]).map(fromTuple);
+/** Rows that nobody may change. */
+export const decodeRows = (bytes: Uint8Array): readonly KeyedRow[] => {
+  let rows = decoded.get(bytes);
+  if (rows === undefined) {
+    rows = (JSON.parse(Buffer.from(bytes).toString('utf8')) as RowTuple[]).map(fromTuple);
+    decoded.set(bytes, rows);
+  }
+  return rows;
+};
 
 export class SimulatedFiles {
   readonly byPath = new Map<string, Buffer>();
@@ -67,7 +86,7 @@ export class SimulatedFiles {
     const made = this.work.get(localFile);
     if (made === undefined) throw new FileMissingError(`there is no ${localFile}`);
     this.work.delete(localFile);
-    const existed = this.byPath.has(path) && !(this.without('S3 replaced') && /^(views\/batch|minutes)\//.test(path));
+    const existed = this.byPath.has(path) && !(this.without('S3') && /^(views\/batch|minutes)\//.test(path));
     const bytes = existed ? this.get(path) : made;
     this.byPath.set(path, bytes);
     this.ever.set(path, bytes);
@@ -120,6 +139,9 @@ export class SimulatedFiles {
           this.byPath.delete(this.key(path));
         }),
       workFolder: 'work',
+      readsInPlace: true,
+      unsyncedMs: 0,
+      close: async () => undefined,
     };
   }
 

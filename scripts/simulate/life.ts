@@ -21,6 +21,8 @@ export class Life {
     readonly partition: number,
     readonly connection: Connection,
     now: number,
+    /** Called before each of its steps. */
+    private readonly before: (state: unknown) => void,
   ) {
     this.clock.frame = now;
   }
@@ -46,6 +48,10 @@ export class Life {
         this.state = beginning.state;
         this.hasBegun = true;
         return beginning;
+      },
+      step: (state, input, given) => {
+        this.before(state);
+        return fold.step(state, input, given);
       },
     };
     return runLife(watched, env, this.partition, {

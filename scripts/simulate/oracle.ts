@@ -7,13 +7,14 @@ import { positionOf, type View } from '../../actors/merger/view.js';
 import { TidemarkError } from '../../infra/errors.js';
 import type { Manifest } from '../../protocol/messages/batch.js';
 import { readBatchReady, readManifest, readPartStored, readRawStored, readViewProved } from '../../protocol/messages/readers.js';
-import { type RowTuple, toTuple } from '../../protocol/messages/row-tuple.js';
+import type { RowTuple } from '../../protocol/messages/row-tuple.js';
 import { noChain } from '../../protocol/messages/segment-sealed.js';
-import { addRecord, copyRow, emptyRow, type MinuteRow, mergeInto, minuteOf } from '../../protocol/minute-row.js';
+import { addRecord, emptyRow, type MinuteRow, minuteOf } from '../../protocol/minute-row.js';
 import { type Position, sumPosition } from '../../protocol/range.js';
 import { chainHeader, decodeSegment, nextChain } from '../../protocol/segment.js';
 import { decodeRows, type SimulatedFiles, sha256Of } from './files.js';
 import type { StoredMessage } from './log.js';
+import { addTo, copyOf, isSame, keyOf, type Rows } from './rows.js';
 
 /** A promise did not hold. `kind` says which, for the counts. */
 export class Violation extends TidemarkError {
@@ -33,23 +34,6 @@ interface RecordOf {
   readonly ram: number;
   readonly disk: number;
 }
-
-type Rows = Map<string, MinuteRow>;
-
-const keyOf = (service: string, minute: number): string => `${service} ${minute}`;
-
-const addTo = (rows: Rows, service: string, minute: number, row: MinuteRow): void => {
-  const key = keyOf(service, minute);
-  const known = rows.get(key);
-  if (known === undefined) rows.set(key, copyRow(row));
-  else mergeInto(known, row);
-};
-
-const textOf = (rows: Rows): string =>
-  [...rows]
-    .map(([key, row]) => JSON.stringify(toTuple(key, 0, row)))
-    .sort()
-    .join('\n');
 
 interface PartitionTruth {
   readonly records: RecordOf[];
@@ -73,7 +57,10 @@ export class Oracle {
   readyCut: Position;
   proofs = 0;
   private newestManifest: Manifest | undefined;
-  private readonly bruteForce = new Map<string, string>();
+  private readonly bruteForce = new Map<string, Rows>();
+  /** Rows of manifests that were looked at, and the files they came from: what did not change is not read again. */
+  private readonly batches = new WeakMap<Manifest, { rows: Rows; files: Map<string, Buffer> }>();
+  private latest: { bytes: Uint8Array; batch: string } | undefined;
 
   constructor(
     partitions: number,
@@ -194,21 +181,35 @@ export class Oracle {
   }
 
   private expectBatch(manifest: Manifest, where: string): void {
-    const text = textOf(this.batchRows(manifest, where));
-    if (text !== this.countedTo(manifest.cut)) this.fail('batch wrong', `${where} at ${manifest.cut.join(',')}`);
+    if (!isSame(this.batchRows(manifest, where), this.countedTo(manifest.cut)))
+      this.fail('batch wrong', `${where} at ${manifest.cut.join(',')}`);
   }
 
   /** Files that are gone are a violation, except for who may lag behind: `where` undefined. */
   private batchRows(manifest: Manifest, where: string | undefined): Rows {
+    const known = this.batches.get(manifest);
+    if (known !== undefined && this.areThere(known.files, where)) return known.rows;
     const rows: Rows = new Map();
+    const files = new Map<string, Buffer>();
     for (const { path, sha256 } of manifest.files) {
       const there = this.files.byPath.get(path);
       if (where !== undefined && there === undefined) this.fail('batch file missing', `${where}: ${path}`);
       const bytes = there ?? this.files.ever.get(path);
       if (bytes === undefined || sha256Of(bytes) !== sha256) this.fail('batch file changed', `${where}: ${path}`);
+      files.set(path, bytes);
       for (const { service, minute, row } of decodeRows(bytes)) addTo(rows, service, minute, row);
     }
+    this.batches.set(manifest, { rows, files });
     return rows;
+  }
+
+  /** The same bytes are under the same names; gone is as good for who may lag behind. */
+  private areThere(files: ReadonlyMap<string, Buffer>, where: string | undefined): boolean {
+    for (const [path, bytes] of files) {
+      const there = this.files.byPath.get(path);
+      if (there !== bytes && (where !== undefined || there !== undefined)) return false;
+    }
+    return true;
   }
 
   private proved(body: Uint8Array): void {
@@ -223,8 +224,11 @@ export class Oracle {
 
   /** M3: the copy for others is the newest proved manifest. */
   get isLatestCopied(): boolean {
-    const latest = this.files.byPath.get('views/batch/latest.json');
-    return this.newestManifest === undefined || (latest !== undefined && readManifest(latest).batch === this.newestManifest.batch);
+    if (this.newestManifest === undefined) return true;
+    const bytes = this.files.byPath.get('views/batch/latest.json');
+    if (bytes === undefined) return false;
+    if (this.latest?.bytes !== bytes) this.latest = { bytes, batch: readManifest(bytes).batch };
+    return this.latest.batch === this.newestManifest.batch;
   }
 
   /** Once in a while: the newest proved view is there, to the bit. */
@@ -235,7 +239,7 @@ export class Oracle {
   /** A merger's view at its position. */
   checkView(view: View, where: string): Position {
     const position = positionOf(view);
-    const rows: Rows = view.batch === null ? new Map() : this.batchRows(view.batch.manifest, undefined);
+    const rows: Rows = view.batch === null ? new Map() : copyOf(this.batchRows(view.batch.manifest, undefined));
     for (const table of realtimeTables(view)) table.each((service, minute, row) => addTo(rows, service, minute, row));
     this.expectRows(rows, position, where);
     return position;
@@ -275,26 +279,25 @@ export class Oracle {
     const at = `${where} at ${position.join(',')}`;
     if (messages !== sumPosition(position)) this.fail('view sum wrong', `${at}: msg_num ${messages}`);
     if (position.some((offset, p) => offset > (this.ends[p] as number))) this.fail('view beyond the log', at);
-    if (textOf(rows) !== this.countedTo(position)) this.fail('view wrong', at);
+    if (!isSame(rows, this.countedTo(position))) this.fail('view wrong', at);
   }
 
-  private countedTo(position: Position): string {
+  private countedTo(position: Position): Rows {
     const key = position.join(',');
-    let text = this.bruteForce.get(key);
-    if (text === undefined) {
-      const rows: Rows = new Map();
-      position.forEach((to, p) => {
-        this.addRange(rows, p, 0, to);
-      });
-      text = textOf(rows);
+    let rows = this.bruteForce.get(key);
+    if (rows === undefined) {
+      rows = new Map();
+      for (const [p, to] of position.entries()) this.addRange(rows, p, 0, to);
       if (this.bruteForce.size > 200) this.bruteForce.clear();
-      this.bruteForce.set(key, text);
+      this.bruteForce.set(key, rows);
     }
-    return text;
+    return rows;
   }
 
   private addRange(rows: Rows, partition: number, from: number, to: number): void {
-    for (const { service, at, cpu, ram, disk } of (this.partitions[partition] as PartitionTruth).records.slice(from, to)) {
+    const { records } = this.partitions[partition] as PartitionTruth;
+    for (let i = from; i < Math.min(to, records.length); i++) {
+      const { service, at, cpu, ram, disk } = records[i] as RecordOf;
       const key = keyOf(service, minuteOf(at));
       let row = rows.get(key);
       if (row === undefined) {
@@ -308,6 +311,6 @@ export class Oracle {
   private expect(kind: string, where: string, rows: Rows, partition: number, from: number, to: number): void {
     const right: Rows = new Map();
     this.addRange(right, partition, from, to);
-    if (textOf(rows) !== textOf(right)) this.fail(kind, where);
+    if (!isSame(rows, right)) this.fail(kind, where);
   }
 }

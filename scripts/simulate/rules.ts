@@ -2,10 +2,14 @@
  * Rules that can be switched off here, each alone: then the simulation must find records lost, counted twice or stuck. The
  * actors know nothing of it: what they are given, or what they give back, is bent.
  */
+import { lastOf, openPart } from '../../actors/merger/realtime-reader.js';
+import type { MergerState } from '../../actors/merger/state.js';
+import { lateBeforeOf, type PartitionView } from '../../actors/merger/view-state.js';
 import type { FoldDefinition, Input } from '../../infra/actor/fold.js';
 import type { Output } from '../../infra/actor/output.js';
 import type { LogMessage } from '../../infra/bus/bus.js';
-import { readRangeAssigned } from '../../protocol/messages/readers.js';
+import { readRangeAssigned, readRealtimeUpdated } from '../../protocol/messages/readers.js';
+import { fromTuple, type RowTuple } from '../../protocol/messages/row-tuple.js';
 import type { SegmentHead } from '../../protocol/messages/segment-sealed.js';
 import { isEmptyLine } from '../../protocol/reading.js';
 import { chainHeader, decodeSegment, encodeSegment, nextChain } from '../../protocol/segment.js';
@@ -36,14 +40,13 @@ export const rules = {
   'U1 overwritten': 'raw files have no writer in their names and are replaced',
   U2: 'bytes that no commit names are trimmed',
   U3: 'after a failed append the file is appended to again',
-  W1: 'an update that does not follow is dropped, and nothing is read again',
+  W1: 'every update that ends further on is applied, whatever it follows',
   'W2 late file': 'part.stored does not wait for its file',
   'W2 orphan': 'parts that nobody names are removed, whatever their range',
   W3: 'SEGMENTS is purged with the segments at which the last commit and part end',
   S1: 'batch.requested and batch.ready are fenced each by itself',
   S2: 'tasks are the commits that begin at or above the cut',
-  'S3 missing': 'a missing input is passed over',
-  'S3 replaced': 'the same, and an output that exists is replaced, also when the batch is not open any more',
+  S3: 'a missing input is passed over and an output that exists is replaced, also when the batch is not open any more',
   S4: 'files of batches are removed as soon as the newest ready batch does not name them',
   'M1 poll': 'one reader asks several mergers in turn without its position',
 } as const;
@@ -123,6 +126,22 @@ const bendInput = (rule: Rule, input: Input): Input | undefined => {
   return input;
 };
 
+/** W1 switched off: the rows of an update count wherever it begins. */
+const applyAnyhow = ({ view }: MergerState, messages: readonly LogMessage[]): void => {
+  for (const { body } of messages) {
+    const update = readRealtimeUpdated(body);
+    const { chain } = view.partitions[update.partition] as PartitionView;
+    let open = lastOf(chain);
+    if (update.to <= open.to) continue;
+    if (update.from !== open.from) {
+      open = openPart(open.to, lateBeforeOf(view.batch));
+      chain.push(open);
+    }
+    for (const { service, minute, row } of update.rows.map((tuple) => fromTuple(tuple as RowTuple))) open.rows.set(service, minute, row);
+    open.to = update.to;
+  }
+};
+
 /** A fold with a rule switched off. */
 export const bend = <State>(fold: FoldDefinition<State>, rule: Rule | undefined): FoldDefinition<State> => {
   if (rule === undefined) return fold;
@@ -135,12 +154,15 @@ export const bend = <State>(fold: FoldDefinition<State>, rule: Rule | undefined)
       return beginning;
     },
     step: (state, input, env) => {
+      if (rule === 'W1' && input.kind === 'messages' && input.log === 'realtime') {
+        applyAnyhow(state as MergerState, input.messages);
+        return [state, []];
+      }
       const given = fold.name === 'buffer' ? bendInput(rule, input) : input;
       if (given === undefined) return [state, []];
       const [next, outputs] = fold.step(state, given, env);
       if (fold.name === 'buffer') return [next, bendBuffer(rule, outputs, next as { chain: string }, chain)];
       if (fold.name === 'scheduler') return [next, bendScheduler(rule, outputs, (next as { base: { cut: number[] } }).base.cut)];
-      if (fold.name === 'merger' && rule === 'W1') return [next, outputs.filter(({ do: what }) => what !== 'reopen')];
       return [next, outputs];
     },
   };

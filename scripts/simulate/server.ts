@@ -2,6 +2,7 @@
 import type { LogOptions, PublishOptions } from '../../infra/bus/bus.js';
 import { segmentsStream } from '../../infra/bus/streams.js';
 import { decodeHead } from '../../protocol/segment.js';
+import type { Random } from '../chaos/random.js';
 import type { Connection, Server } from './connection.js';
 import { matches, SimulatedLog, StoredMessage } from './log.js';
 import type { Rule } from './rules.js';
@@ -28,6 +29,7 @@ export class SimulatedServer implements Server {
     metricsMax: number,
     private readonly rule: Rule | undefined,
     private readonly stored: (message: StoredMessage) => void,
+    private readonly random: Random,
   ) {
     this.time = start;
     this.add('METRICS', 'metrics.>', true, metricsMax);
@@ -73,7 +75,7 @@ export class SimulatedServer implements Server {
   }
 
   put(subject: string, body: Uint8Array, options: PublishOptions = {}): number {
-    this.time += 1; // no two messages of the same receipt time
+    this.time += this.random.between(0, 2); // receipt times are whole milliseconds: several messages may have the same
     return this.logOf(subject).put({ subject, body, received: this.time, ...options });
   }
 

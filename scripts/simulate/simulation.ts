@@ -3,9 +3,11 @@
  * One step is one act: an answer, an arrival, a write, a fault. The seed decides which; between two acts every actor runs as
  * far as it can. So a seed gives the same run each time.
  */
-import { buffer } from '../../actors/buffer.js';
+import { isFull, type OpenSegment } from '../../actors/buffer/open-segment.js';
+import { type BufferState, buffer } from '../../actors/buffer.js';
+import { realtimeTables } from '../../actors/merger/snapshot.js';
 import type { MergerState } from '../../actors/merger/state.js';
-import { positionOf } from '../../actors/merger/view.js';
+import { positionOf, type View } from '../../actors/merger/view.js';
 import { merger } from '../../actors/merger.js';
 import { scheduler } from '../../actors/scheduler.js';
 import { uploader } from '../../actors/uploader.js';
@@ -24,11 +26,11 @@ import { Random } from '../chaos/random.js';
 import { type Act, Connection, type Reader } from './connection.js';
 import { SimulatedFiles } from './files.js';
 import { Life } from './life.js';
-import { matches } from './log.js';
+import { matches, type StoredMessage } from './log.js';
 import { Oracle, Violation } from './oracle.js';
 import { bend, type Rule } from './rules.js';
 import { SimulatedServer } from './server.js';
-import { makeSettings, partitions } from './settings.js';
+import { makeSettings, makeShape, partitions, type Shape } from './settings.js';
 import { PlainSource, type Published, Source } from './sources.js';
 import { TaskQueue, Worker } from './tasks.js';
 import { sweepWrongly } from './wrong-sweeps.js';
@@ -37,6 +39,18 @@ import { sweepWrongly } from './wrong-sweeps.js';
 const startAt = Date.UTC(2026, 0, 31, 23, 59, 0);
 const leaseMs = 1_500;
 const log = createLog({ logLevel: 'silent' });
+
+/** The segment says of itself that it is nearly full: the next message may have to be split. */
+const crowd = (open: OpenSegment, random: Random): void => {
+  let [fits, full] = [open.headBytes, 2_000_000];
+  while (full - fits > 50) {
+    const middle = (fits + full) >> 1;
+    open.headBytes = middle;
+    if (isFull(open)) full = middle;
+    else fits = middle;
+  }
+  open.headBytes = Math.max(0, fits - random.between(0, 800));
+};
 
 export interface Slot {
   readonly role: string;
@@ -81,13 +95,7 @@ export class Simulation {
     batches: 0,
     records: 0,
   };
-  readonly rate: {
-    readonly fault: number;
-    readonly unanswered: number;
-    readonly powerCut: number;
-    readonly unheard: number;
-    readonly torn: number;
-  };
+  readonly shape: Shape;
   isFaulty = true;
   step = 0;
   failure: Violation | undefined;
@@ -95,6 +103,8 @@ export class Simulation {
   private readonly plainUids = new Set<number>();
   private uids = 0;
   private readonly positions = new Map<Life, readonly number[]>();
+  /** What was counted last of a merger's view: what did not change since then is not counted again. */
+  private readonly looked = new WeakMap<Life, string>();
 
   constructor(readonly options: SimulationOptions) {
     const random = new Random(options.seed * 7_919 + 13);
@@ -105,18 +115,13 @@ export class Simulation {
       () => random.next(),
     );
     this.oracle = new Oracle(partitions, this.files, (uid) => this.plainUids.has(uid));
-    this.server = new SimulatedServer(partitions, startAt, random.pick([12, 40, 1_000]), options.without, (message) => {
+    const took = (message: StoredMessage): void => {
       this.say(`  ${message.subject} ${message.sequence}`);
       this.oracle.stored(message);
-    });
-    this.queue = new TaskQueue(this.server);
-    this.rate = {
-      fault: random.pick([0, 0.002, 0.006]),
-      unanswered: random.pick([0, 0.005, 0.02]),
-      powerCut: random.pick([0, 0.0005, 0.002]),
-      unheard: random.pick([0, 0.1, 0.4]),
-      torn: random.pick([0, 0.02, 0.15]),
     };
+    this.server = new SimulatedServer(partitions, startAt, random.pick([12, 40, 1_000]), options.without, took, random);
+    this.queue = new TaskQueue(this.server);
+    this.shape = makeShape(random);
     this.addSlots();
     this.addSources();
   }
@@ -155,15 +160,19 @@ export class Simulation {
     };
     const agents = ['one', 'one', 'two', 'three'];
     const keptMax = random.pick([4, 8, 1_000]);
+    const messages = this.shape.faultySteps * this.shape.publish;
     agents.forEach((agent, i) => {
       const subject = `metrics.service-${random.pick(['a', 'b'])}.host-${i}`;
-      this.sources.push(new Source(world, subject, partitionOf(subject, partitions), agent, random.between(5, 22), keptMax));
+      this.sources.push(
+        new Source(world, subject, partitionOf(subject, partitions), agent, Math.ceil(random.next() * messages * 0.6), keptMax),
+      );
     });
-    if (random.next() < 0.15) {
+    if (random.next() < 0.1) {
       const subject = 'metrics.service-d.gappy';
       this.sources.push(new Source(world, subject, partitionOf(subject, partitions), 'gappy', 90, 20, true));
     }
-    for (let i = 0; i < 2; i++) this.plain.push(new PlainSource(world, `metrics.service-c.plain-${i}`, random.between(0, 25)));
+    for (let i = 0; i < 2; i++)
+      this.plain.push(new PlainSource(world, `metrics.service-c.plain-${i}`, Math.ceil(random.next() * messages * 0.7)));
   }
 
   newName(): string {
@@ -197,7 +206,9 @@ export class Simulation {
     const connection = this.open(`${slot.role} ${slot.share}.${slot.index}`);
     connection.partition = slot.share;
     this.server.remember(connection);
-    const life = new Life(connection.name, slot.share, connection, this.server.time);
+    const life = new Life(connection.name, slot.share, connection, this.server.time, (state) => {
+      if (slot.role === 'buffer' && this.chance(this.shape.crowded)) crowd((state as BufferState).open, this.random);
+    });
     slot.life = life;
     this.say(`${life.name} begins`);
     void life.run(bend(slot.fold, this.options.without), this.envOf(connection)).then((end) => {
@@ -233,7 +244,7 @@ export class Simulation {
         continue;
       }
       if (slot.restartAt > time) continue;
-      const takesAnyway = this.isFaulty && this.random.next() < 0.0005;
+      const takesAnyway = this.isFaulty && this.random.next() < this.shape.together;
       if (!isFree && !takesAnyway) continue;
       if (!isFree) this.counts.together += 1;
       else this.leases.set(key, { slot, until: time + leaseMs });
@@ -250,8 +261,8 @@ export class Simulation {
   /** Everything that could happen next, as functions. */
   candidates(): (() => void)[] {
     const found: (() => void)[] = [];
-    for (const { life } of this.lives) {
-      if (life.pausedUntil > this.step) continue;
+    for (const { life } of this.slots) {
+      if (life === undefined || life.pausedUntil > this.step) continue;
       life.connection.isBeginning = !life.hasBegun;
       this.candidatesOf(life.connection, found);
     }
@@ -267,7 +278,7 @@ export class Simulation {
     if (connection.files.length > 0) {
       found.push(() => this.write(connection.files.splice(this.random.between(0, connection.files.length), 1)[0] as Act));
     }
-    for (const reader of connection.readers) if (reader.pending > 0) found.push(() => this.arrive(reader));
+    for (const reader of connection.readers) if (reader.isPending) found.push(() => this.arrive(reader));
   }
 
   private arrive(reader: Reader): void {
@@ -280,7 +291,7 @@ export class Simulation {
 
   /** A request reaches the server; maybe its answer does not come back. */
   private perform(act: Act, connection: Connection): void {
-    if (this.chance(this.rate.unanswered)) {
+    if (this.chance(this.shape.unanswered)) {
       this.counts.unanswered += 1;
       const how = this.random.pick(['not done', 'done', 'late']);
       this.say(`${connection.name}: ${act.what}: no answer (${how})`);
@@ -312,7 +323,7 @@ export class Simulation {
   }
 
   private write(act: Act): void {
-    if (/^(append|create raw|adopt)/.test(act.what) && this.chance(this.rate.torn)) {
+    if (/^(append|create raw|adopt)/.test(act.what) && this.chance(this.shape.torn)) {
       this.counts.torn += 1;
       this.say(`file: ${act.what}: fails`);
       if (act.tear) this.random.pick([act.tear, () => this.land(act), () => undefined])();
@@ -334,7 +345,7 @@ export class Simulation {
     const { subject, body } = this.chance(0.1)
       ? (this.server.told[at] as { subject: string; body: Uint8Array }) // heard twice
       : (this.server.told.splice(at, 1)[0] as { subject: string; body: Uint8Array });
-    if (this.chance(this.rate.unheard)) return;
+    if (this.chance(this.shape.unheard)) return;
     this.say(`heard: ${subject}`);
     if (subject.startsWith('reading.sealed.')) for (const source of this.sources) source.hear(body);
     for (const { life } of this.lives) {
@@ -346,13 +357,13 @@ export class Simulation {
   }
 
   /** A source's message goes its way: it arrives, or not, or twice, or later. */
-  publish(published: Published, uid?: number): void {
+  publish(published: Published, uids: readonly number[] = []): void {
     const { subject, body, headers, isPlain } = published;
     const put = (): void => {
       try {
         const stored = subject.replace('metrics.', `metrics.${partitionOf(subject, partitions)}.`);
         this.server.put(stored, Buffer.from(body), Object.keys(headers).length > 0 ? { headers } : {});
-        if (uid !== undefined) this.owed.add(uid);
+        for (const uid of uids) this.owed.add(uid);
       } catch (error) {
         if (!(error instanceof RetryableError)) throw error; // full: it comes again
       }
@@ -414,8 +425,8 @@ export class Simulation {
   /** M1: the view of one merger never goes back; every `everySteps` it is counted by brute force. */
   check(): void {
     const isThorough = this.step % 25 === 0;
-    for (const { slot, life } of this.lives) {
-      if (slot.role !== 'merger' || life.state === undefined) continue;
+    for (const { role, life } of this.slots) {
+      if (role !== 'merger' || life?.state === undefined) continue;
       const { view, broken } = life.state as MergerState;
       if (broken !== undefined) this.oracle.fail('merger broken', `${life.name}: ${broken.reason}`);
       const position = positionOf(view);
@@ -426,9 +437,26 @@ export class Simulation {
       }
       if (key === undefined) this.positions.clear();
       this.positions.set(life, position);
-      if (isThorough) this.oracle.checkView(view, life.name);
+      if (isThorough) this.look(view, life);
     }
     if (this.step % 100 === 0) this.oracle.checkBatch();
     if (this.isFaulty) sweepWrongly(this);
+  }
+
+  private look(view: View, life: Life): void {
+    const messages = realtimeTables(view).map((table) => table.messages);
+    const seen = `${view.batch?.batch} ${positionOf(view).join(',')} ${messages.join(',')}`;
+    if (seen === this.looked.get(life)) return;
+    this.looked.set(life, seen);
+    this.oracle.checkView(view, life.name);
+  }
+
+  /** In the end every view is counted, whatever was looked at before. */
+  checkAll(): void {
+    this.check();
+    for (const { role, life } of this.slots) {
+      if (role === 'merger' && life?.state !== undefined) this.oracle.checkView((life.state as MergerState).view, life.name);
+    }
+    this.oracle.checkBatch();
   }
 }

@@ -54,6 +54,7 @@ const makeLine = (
 
 export class Source {
   private readonly kept = new Map<number, Item>();
+  private readonly sentAt = new Map<number, number>();
   private made = 0;
   private restarts = 0;
   /** The lowest n that it still has, once it gave some up. */
@@ -91,6 +92,7 @@ export class Source {
     const items = resends ? this.again() : this.fresh();
     const [first] = items;
     if (first === undefined) return undefined;
+    for (const { n } of items) this.sentAt.set(n, this.world.now());
     const headers: Record<string, string> = {};
     if (!this.inLines) Object.assign(headers, { 'Tidemark-Agent': this.agent, 'Tidemark-N': String(first.n) });
     if (this.oldest > 0) headers['Tidemark-Oldest'] = String(Math.min(this.made + 1, ...this.kept.keys()));
@@ -99,11 +101,17 @@ export class Source {
 
   private again(): Item[] {
     const { random } = this.world;
-    const numbers = [...this.kept.keys()].sort((a, b) => a - b);
+    const numbers = [...this.kept.keys()].filter((n) => this.isDue(n)).sort((a, b) => a - b);
+    if (numbers.length === 0) return [];
     const from = random.pick(numbers);
     const items: Item[] = [];
     for (let n = from; this.kept.has(n) && items.length < 4; n++) items.push(this.kept.get(n) as Item);
     return items;
+  }
+
+  /** With faults at any moment; in the end only what was not named for a while, so that copies do not crowd out everything else. */
+  private isDue(n: number): boolean {
+    return this.world.isFaulty() || (this.sentAt.get(n) ?? 0) < this.world.now() - 500;
   }
 
   private fresh(): Item[] {
@@ -181,10 +189,11 @@ export class PlainSource {
     return this.left === 0;
   }
 
-  next(): Published & { uid: number } {
+  next(): Published & { uids: number[] } {
     const [, service, host] = this.subject.split('.') as [string, string, string];
-    this.left -= 1;
-    const uid = this.world.newUid(true);
-    return { subject: this.subject, body: makeLine(this.world, service, host, uid, undefined), headers: {}, isPlain: true, uid };
+    const uids = Array.from({ length: Math.min(this.left, this.world.random.between(1, 4)) }, () => this.world.newUid(true));
+    this.left -= uids.length;
+    const lines = uids.map((uid) => makeLine(this.world, service, host, uid, undefined));
+    return { subject: this.subject, body: lines.join('\n'), headers: {}, isPlain: true, uids };
   }
 }

@@ -67,7 +67,7 @@ export const mapRange = async (task: RangeAssigned, workshop: Workshop): Promise
       rows: decodeRows(bytes).length,
     };
   };
-  if ((await storage.length(task.output)) !== undefined && !workshop.without('S3 replaced')) return report();
+  if ((await storage.length(task.output)) !== undefined && !workshop.without('S3')) return report();
   const set = new RowSet();
   const offsets = new Set<string>();
   for (const { path, partition, fromByte, toByte, from, to } of task.inputs) {
@@ -106,7 +106,7 @@ export const reduceServices = async (task: ServicesAssigned, workshop: Workshop)
       rows: files.reduce((sum, { rows }) => sum + rows, 0),
     };
   };
-  if ((await storage.length(task.output)) !== undefined && !workshop.without('S3 replaced')) return report();
+  if ((await storage.length(task.output)) !== undefined && !workshop.without('S3')) return report();
   const months = new Map<string, RowSet>();
   const monthKey = (service: string, month: string): string => `${month} ${service}`;
   const setOf = (service: string, month: string): RowSet => {
@@ -119,14 +119,17 @@ export const reduceServices = async (task: ServicesAssigned, workshop: Workshop)
   const isOurs = (service: string): boolean => serviceBucket(service, task.buckets) === task.task;
   for (const input of task.inputs)
     for (const keyed of decodeRows((await readInput(input, workshop)) ?? Buffer.from('[]'))) if (isOurs(keyed.service)) add(keyed);
-  const base = task.base === null ? [] : (JSON.parse((await readNamed(task.base, workshop)).toString('utf8')) as Manifest).files;
+  const manifest = task.base === null ? undefined : await readInput(task.base, workshop);
+  const base = manifest === undefined ? [] : (JSON.parse(manifest.toString('utf8')) as Manifest).files;
   const dates = new Set(task.dates === 'all' ? [] : task.dates);
   const recomputedMonths = new Set([...dates].map((date) => date.slice(0, 7)));
   const kept: MonthFile[] = [];
   for (const file of base) {
     if (!isOurs(file.service)) continue;
     if (!months.has(monthKey(file.service, file.month)) && !recomputedMonths.has(file.month)) kept.push(file);
-    else for (const keyed of decodeRows(await readNamed(file, workshop))) if (!dates.has(dateOf(keyed.minute))) add(keyed);
+    else
+      for (const keyed of decodeRows((await readInput(file, workshop)) ?? Buffer.from('[]')))
+        if (!dates.has(dateOf(keyed.minute))) add(keyed);
   }
   const made: MonthFile[] = [];
   for (const set of months.values()) {
@@ -151,7 +154,7 @@ const readNamed = async (file: { path: string; bytes: number; sha256: string }, 
 
 /** S3 switched off: what is missing is passed over. */
 const readInput = (file: { path: string; bytes: number; sha256: string }, workshop: Workshop): Promise<Buffer | undefined> => {
-  if (!workshop.without('S3 missing') && !workshop.without('S3 replaced')) return readNamed(file, workshop);
+  if (!workshop.without('S3')) return readNamed(file, workshop);
   return workshop.storage.read(file.path).catch((error: unknown) => {
     if (error instanceof FileMissingError) return undefined;
     throw error;
