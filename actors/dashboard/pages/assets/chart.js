@@ -9,7 +9,7 @@ import { clock, dateClock, dayMs } from './zone.js';
 /**
  * @typedef {'cpu' | 'ram' | 'disk'} Metric
  * @typedef {import('./api.js').ServiceSeries} ServiceSeries
- * @typedef {{ service: string, at: number, value: number, colour: string }} Peak at: ms
+ * @typedef {{ service: string, at: number, value: number, colour: string, bucket: number }} Peak at: ms; bucket: where the line has its point, seconds
  * @typedef {{ services: ServiceSeries[], times: number[], span: import('./range.js').Span, zone: string, bucketMinutes: number, colours: string[], text: string, grid: string }} Drawing
  * @typedef {{ onZoom: (span: import('./range.js').Span) => void, onZoomOut: () => void, onPeak: (peak: Peak, metric: Metric) => void }} ChartEvents
  */
@@ -24,14 +24,16 @@ const roundUp = (value) => {
 
 /** The highest reading of each service in what is drawn. @param {Drawing} drawing @param {Metric} metric @returns {Peak[]} */
 export const peaksOf = ({ services, colours }, metric) =>
-  services.flatMap(({ service, [metric]: { max, maxTime } }, i) => {
+  services.flatMap(({ service, time, [metric]: { max, maxTime } }, i) => {
     let highest = -1;
     max.forEach((value, k) => {
       if (highest === -1 || value > /** @type {number} */ (max[highest])) highest = k;
     });
     const at = maxTime[highest];
     const value = max[highest];
-    return at === undefined || value === undefined ? [] : [{ service, at: Date.parse(at), value, colour: colours[i] ?? '' }];
+    return at === undefined || value === undefined
+      ? []
+      : [{ service, at: Date.parse(at), value, colour: colours[i] ?? '', bucket: time[highest] ?? Date.parse(at) / 1000 }];
   });
 
 export class Chart {
@@ -253,18 +255,12 @@ export class Chart {
   /** On the line, which has its points where the minutes begin. */
   #placeMarks() {
     const plot = this.#plot;
-    const drawing = this.#drawing;
-    if (plot === undefined || drawing === undefined) return;
+    if (plot === undefined) return;
     const width = plot.over.clientWidth;
     this.#peaks.forEach((peak, i) => {
       const mark = this.#marks[i];
       if (mark === undefined) return;
-      const {
-        time,
-        [this.metric]: { maxTime },
-      } = /** @type {ServiceSeries} */ (drawing.services.find(({ service }) => service === peak.service));
-      const at = time[maxTime.findIndex((one) => Date.parse(one) === peak.at)] ?? peak.at / 1000;
-      const left = plot.valToPos(at, 'x');
+      const left = plot.valToPos(peak.bucket, 'x');
       mark.style.left = `${left}px`;
       mark.style.top = `${plot.valToPos(peak.value, 'y')}px`;
       mark.classList.toggle('leftward', left > width - 140);
