@@ -118,7 +118,7 @@ const onProved = (state: SchedulerState, message: LogMessage): Output[] => {
       },
     ];
   }
-  const before = { batch: state.base.batch, cut: state.base.cut };
+  const before = state.base;
   rebase(state, proved, open.draft);
   return [cleanUpAfterProof(state, before)];
 };

@@ -10,7 +10,7 @@
  * U3  After any doubt about an append the life ends, and the next one writes new files.
  * U4  A commit names only what the storage has taken durably, and ends where a segment ends (F4).
  */
-import { createHash, randomBytes } from 'node:crypto';
+import { randomBytes } from 'node:crypto';
 import type { SchedulerLike } from 'rxjs';
 import type { Env } from '../infra/actor/env.js';
 import { every } from '../infra/actor/every.js';
@@ -25,6 +25,7 @@ import { readRawStored } from '../protocol/messages/readers.js';
 import { recordNumbers } from '../protocol/messages/segment-sealed.js';
 import { minuteOf } from '../protocol/minute-row.js';
 import type { Segment } from '../protocol/segment.js';
+import { sha256Of } from '../protocol/sha256.js';
 import { dateOf } from '../protocol/time.js';
 
 /** Files that are kept open for appending; the least recently used is left, and its date goes on in a new one. */
@@ -145,7 +146,7 @@ const upload = (state: UploaderState, rawFileBytesMax: number, now: number): Out
       path: file.path,
       fromByte: file.bytes,
       toByte: file.bytes + bytes.byteLength,
-      sha256: createHash('sha256').update(bytes).digest('hex'),
+      sha256: sha256Of(bytes),
       records: waiting.records,
       minuteMin: waiting.minuteMin,
       minuteMax: waiting.minuteMax,

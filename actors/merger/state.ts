@@ -2,11 +2,12 @@
 import type { Env } from '../../infra/actor/env.js';
 import type { Beginning } from '../../infra/actor/fold.js';
 import type { LogMessage } from '../../infra/bus/bus.js';
+import { readLog } from '../../infra/bus/read-log.js';
 import { FileMissingError, messageOf, PromiseError, RetryableError } from '../../infra/errors.js';
 import type { RowColumns } from '../../infra/sql/sql.js';
 import type { BatchReady } from '../../protocol/messages/batch.js';
 import type { PartStored } from '../../protocol/messages/part-stored.js';
-import { readPartStored, readViewProved, readViewUpdated } from '../../protocol/messages/readers.js';
+import { readPartStored, readViewUpdated } from '../../protocol/messages/readers.js';
 import type { Position } from '../../protocol/range.js';
 import { newestProved, readProofs } from '../scheduler/begin.js';
 import { loadProved } from '../scheduler/manifest.js';
@@ -61,7 +62,6 @@ export const beginMerger = async (env: Env): Promise<Beginning<MergerState>> => 
   const { storedEnd, broken } = await readParts(env, view);
   const months = new MonthCache(monthReader(storage, viewFiles), monthBytesMax);
   warmMonths(months, view);
-  const batchFrom = proved === undefined ? 1 : await behind(env, proved.batch);
   return {
     state: {
       view,
@@ -81,7 +81,7 @@ export const beginMerger = async (env: Env): Promise<Beginning<MergerState>> => 
     logs: {
       stored: { stream: 'STORED', filter: 'part.stored.*', start: { sequence: storedEnd + 1 }, held: 500 },
       realtime: { stream: 'REALTIME', start: 'first', held: 500 },
-      batch: { stream: 'BATCH', start: { sequence: batchFrom }, held: 100 },
+      batch: { stream: 'BATCH', start: { sequence: (proved?.sequence ?? 0) + 1 }, held: 100 },
     },
     fences: { 'view.proved': lastProof?.sequence ?? 0 },
   };
@@ -106,42 +106,14 @@ const publishedPosition = async ({ bus }: Env): Promise<Position> => {
   }
 };
 
-/** The sequence behind the proof of a batch. @throws RetryableError when a newer one took its place meanwhile */
-const behind = async ({ bus }: Env, batch: string): Promise<number> => {
-  const last = await bus.last('BATCH', 'view.proved');
-  const reader = await bus.read('BATCH', { filter: 'view.proved', start: 'first', held: 256 });
-  try {
-    for (let at = 0; at < (last?.sequence ?? 0); ) {
-      await reader.ready();
-      for (const message of reader.take(256)) {
-        at = message.sequence;
-        if (readViewProved(message.body).batch === batch) return at + 1;
-      }
-    }
-  } finally {
-    await reader.close();
-  }
-  throw new RetryableError(`batch ${batch} is not the newest proved one any more: begins anew`);
-};
-
 /** Every stored part beyond the cut, before the first update is looked at: else updates would seem to miss something. */
 const readParts = async (env: Env, view: View): Promise<{ storedEnd: number; broken: Fault | undefined }> => {
   let broken: Fault | undefined;
   const last = await env.bus.last('STORED', 'part.stored.*');
   if (last === undefined) return { storedEnd: 0, broken };
-  const reader = await env.bus.read('STORED', { filter: 'part.stored.*', start: 'first', held: 500 });
-  try {
-    for (let at = 0; at < last.sequence; ) {
-      await reader.ready();
-      for (const message of reader.take(500)) {
-        const part = readPartStored(message.body);
-        const { fault } = await applyOrFault(env, view, part);
-        broken ??= fault;
-        at = message.sequence;
-      }
-    }
-  } finally {
-    await reader.close();
+  for await (const { body } of readLog(env.bus, 'STORED', { filter: 'part.stored.*', to: last.sequence, held: 500 })) {
+    const { fault } = await applyOrFault(env, view, readPartStored(body));
+    broken ??= fault;
   }
   return { storedEnd: last.sequence, broken };
 };

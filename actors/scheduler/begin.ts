@@ -2,33 +2,25 @@
 import type { Env } from '../../infra/actor/env.js';
 import type { Beginning } from '../../infra/actor/fold.js';
 import type { Bus } from '../../infra/bus/bus.js';
+import { readLog } from '../../infra/bus/read-log.js';
 import type { ViewProved } from '../../protocol/messages/batch.js';
 import { readBatchAbandoned, readBatchReady, readBatchRequested, readViewProved } from '../../protocol/messages/readers.js';
 import { loadProved } from './manifest.js';
-import { type Base, emptyBase, type SchedulerState } from './state.js';
+import { type Base, emptyBase, type SchedulerState, type Sequenced } from './state.js';
 
-/** Every view.proved that BATCH keeps, in order. */
-export const readProofs = async (bus: Bus): Promise<ViewProved[]> => {
+/** Every view.proved that BATCH keeps, in order, with its sequence there. */
+export const readProofs = async (bus: Bus): Promise<Sequenced<ViewProved>[]> => {
   const last = await bus.last('BATCH', 'view.proved');
   if (last === undefined) return [];
-  const proofs: ViewProved[] = [];
-  const reader = await bus.read('BATCH', { filter: 'view.proved', start: 'first', held: 256 });
-  try {
-    for (let at = 0; at < last.sequence; ) {
-      await reader.ready();
-      for (const message of reader.take(256)) {
-        proofs.push(readViewProved(message.body));
-        at = message.sequence;
-      }
-    }
-  } finally {
-    await reader.close();
+  const proofs: Sequenced<ViewProved>[] = [];
+  for await (const { body, sequence } of readLog(bus, 'BATCH', { filter: 'view.proved', to: last.sequence })) {
+    proofs.push({ ...readViewProved(body), sequence });
   }
   return proofs;
 };
 
 /** The newest batch without a difference: all begin from it. */
-export const newestProved = (proofs: readonly ViewProved[]): ViewProved | undefined => proofs.findLast(isTaken);
+export const newestProved = <T extends ViewProved>(proofs: readonly T[]): T | undefined => proofs.findLast(isTaken);
 
 /** Whether mergers answer from it: no difference, or repaired after one. */
 export const isTaken = ({ differences, repaired }: ViewProved): boolean => differences === 0 || repaired === true;

@@ -12,8 +12,10 @@ import type { Env } from '../../infra/actor/env.js';
 import type { Output } from '../../infra/actor/output.js';
 import { messageOf } from '../../infra/errors.js';
 import type { Manifest } from '../../protocol/messages/batch.js';
+import { readManifest } from '../../protocol/messages/readers.js';
 import type { Position } from '../../protocol/range.js';
-import type { SchedulerState } from './state.js';
+import { loadManifestOf } from './manifest.js';
+import type { Base, SchedulerState } from './state.js';
 
 /** Below which sequences STORED and BATCH may be purged, by subject. */
 const purgesOf = (state: SchedulerState): { stream: string; filter: string; below: number }[] => {
@@ -30,7 +32,7 @@ const purgesOf = (state: SchedulerState): { stream: string; filter: string; belo
 };
 
 /** After a proof: purges the streams and removes what the batch before the last one was replaced by. */
-export const cleanUpAfterProof = (state: SchedulerState, before: { batch: string | null; cut: Position }): Output => {
+export const cleanUpAfterProof = (state: SchedulerState, before: Base): Output => {
   const purges = purgesOf(state);
   const proved = state.base;
   return {
@@ -43,7 +45,7 @@ export const cleanUpAfterProof = (state: SchedulerState, before: { batch: string
       await quietly(env, async () => {
         await removeParts(env, before.cut);
         await removeMinutes(env, proved.batch as string);
-        if (before.batch !== null) await removeReplaced(env, before.batch);
+        await removeReplaced(env, before);
       });
     },
   };
@@ -57,7 +59,7 @@ export const sweepAtBeginning = ({ base, lastBatch }: SchedulerState): Output =>
   run: (env) =>
     quietly(env, async () => {
       if (lastBatch !== null) await removeMinutes(env, lastBatch);
-      if (base.batch !== null) await sweepBatchFiles(env, base.batch);
+      await sweepBatchFiles(env, base);
     }),
 });
 
@@ -91,37 +93,40 @@ const removeMinutes = async ({ storage }: Env, batch: string): Promise<void> => 
 
 const manifestPath = (batch: string): string => `views/batch/${batch}.json`;
 
-const readManifestOf = async (env: Env, batch: string): Promise<Manifest | undefined> => {
-  const path = manifestPath(batch);
-  if ((await env.storage.length(path)) === undefined) return undefined;
-  return JSON.parse((await env.storage.read(path)).toString('utf8')) as Manifest;
+/** As its proof names it: a name that a changed byte took out of it must not make a file go. @throws PromiseError, FileMissingError */
+const manifestOf = async (env: Env, { batch, cut, manifest }: Base): Promise<Manifest | undefined> =>
+  batch === null || manifest === null ? undefined : await loadManifestOf(env, { batch, cut, manifest });
+
+/** Nobody names its file any more. */
+const replacedManifest = async ({ storage }: Env, batch: string | null): Promise<Manifest | undefined> => {
+  if (batch === null || (await storage.length(manifestPath(batch))) === undefined) return undefined;
+  return readManifest(await storage.read(manifestPath(batch)));
 };
 
 /** What the manifest before `before` named and `before` does not: nobody reads it any longer. */
-const removeReplaced = async (env: Env, before: string): Promise<void> => {
-  const current = await readManifestOf(env, before);
-  if (current?.base == null) return;
-  const old = await readManifestOf(env, current.base);
-  if (old === undefined) return;
+const removeReplaced = async (env: Env, before: Base): Promise<void> => {
+  const current = await manifestOf(env, before);
+  const old = current && (await replacedManifest(env, current.base));
+  if (current === undefined || old === undefined) return;
   const kept = new Set(current.files.map(({ path }) => path));
   for (const { path } of old.files) if (!kept.has(path)) await env.storage.remove(path);
   await env.storage.remove(manifestPath(old.batch));
 };
 
 /** S4: every file of a batch up to the newest proved one that it and its base do not name: left by abandoned batches and old lives. */
-const sweepBatchFiles = async (env: Env, proved: string): Promise<void> => {
-  const current = await readManifestOf(env, proved);
+const sweepBatchFiles = async (env: Env, proved: Base): Promise<void> => {
+  const current = await manifestOf(env, proved);
   if (current === undefined) return;
-  const base = current.base === null ? undefined : await readManifestOf(env, current.base);
+  const base = await replacedManifest(env, current.base);
   const kept = new Set(
-    [current, base].flatMap((manifest) => [
-      ...(manifest?.files ?? []).map(({ path }) => path),
-      ...(manifest?.indexes ?? []).map(({ path }) => path),
-      ...(manifest ? [manifestPath(manifest.batch)] : []),
+    [current, ...(base ? [base] : [])].flatMap(({ batch, files, indexes }) => [
+      ...files.map(({ path }) => path),
+      ...(indexes ?? []).map(({ path }) => path),
+      manifestPath(batch),
     ]),
   );
   for (const path of await env.storage.list('views/batch')) {
     const batch = /(\d{6,})\.(?:parquet|json|commits\.ndjson)$/.exec(path)?.[1];
-    if (batch !== undefined && Number(batch) <= Number(proved) && !kept.has(path)) await env.storage.remove(path);
+    if (batch !== undefined && Number(batch) <= Number(proved.batch) && !kept.has(path)) await env.storage.remove(path);
   }
 };

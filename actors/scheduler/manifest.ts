@@ -1,14 +1,12 @@
 /** Writing a batch's manifest, and clearing what mappers handed to reducers. */
-import { createHash } from 'node:crypto';
 import type { Env } from '../../infra/actor/env.js';
 import { FileExistsError, FileMissingError, messageOf, PromiseError } from '../../infra/errors.js';
 import type { StoredFile } from '../../infra/storage/storage.js';
 import type { Manifest, MonthFile, ViewProved } from '../../protocol/messages/batch.js';
 import { readManifest, readServiceListing } from '../../protocol/messages/readers.js';
 import { type Position, samePosition, sumPosition } from '../../protocol/range.js';
+import { sha256Of } from '../../protocol/sha256.js';
 import type { OpenBatch } from './state.js';
-
-export const sha256Of = (bytes: Uint8Array): string => createHash('sha256').update(bytes).digest('hex');
 
 /** Reads a file that a message names. @throws PromiseError if it is not what was named */
 export const readNamed = async ({ storage }: Pick<Env, 'storage'>, file: StoredFile): Promise<Buffer> => {

@@ -1,5 +1,4 @@
 /** What the scheduler knows: commits and parts beyond the proved cut, and the batch that is open. */
-import { createHash } from 'node:crypto';
 import type { PlainMessage } from '../../infra/bus/bus.js';
 import type {
   BatchReady,
@@ -15,6 +14,7 @@ import type { PartStored } from '../../protocol/messages/part-stored.js';
 import type { RawStored } from '../../protocol/messages/raw-stored.js';
 import { type Position, zeroPosition } from '../../protocol/range.js';
 import { RefusedTally, refusedFileBytesMax } from '../../protocol/refused-tally.js';
+import { sha256Of } from '../../protocol/sha256.js';
 import { addCommit, type RawFile } from './plan.js';
 
 /** The newest proved batch, on which the next one builds (S5). */
@@ -176,7 +176,6 @@ export const rawAt = (
   const raw = [...files.values()];
   if (commits.length === 0) return { raw, indexes: state.base.indexes, index: undefined };
   const content = Buffer.from(commits.map(({ sequence: _, ...commit }) => `${JSON.stringify(commit)}\n`).join(''));
-  const sha256 = createHash('sha256').update(content).digest('hex');
-  const entry = { path, bytes: content.byteLength, sha256, from: [...state.base.cut], to: [...cut] };
+  const entry = { path, bytes: content.byteLength, sha256: sha256Of(content), from: [...state.base.cut], to: [...cut] };
   return { raw, indexes: [...state.base.indexes, entry], index: { path, content } };
 };

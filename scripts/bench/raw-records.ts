@@ -2,13 +2,13 @@
  * Raw files as uploaders leave them, with their commits, made straight from a formula: 20 services, 200 hosts, a week
  * for ten million, 1 % late by up to a day, 20 % coarse readings (ties in the maxima), with agent and n as sources give them.
  */
-import { createHash } from 'node:crypto';
 import { closeSync, mkdirSync, openSync, writeSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import type { CommittedBytes, RawStored } from '../../protocol/messages/raw-stored.js';
 import { noChain } from '../../protocol/messages/segment-sealed.js';
 import { minuteOf } from '../../protocol/minute-row.js';
 import { recordLine } from '../../protocol/reading.js';
+import { sha256Of } from '../../protocol/sha256.js';
 import { dateOf } from '../../protocol/time.js';
 
 export const partitions = 4;
@@ -122,7 +122,7 @@ export class RawRecords {
       path: file.path,
       fromByte,
       toByte: file.bytes,
-      sha256: createHash('sha256').update(bytes).digest('hex'),
+      sha256: sha256Of(bytes),
       records: lines.length,
       minuteMin,
       minuteMax,

@@ -1,10 +1,11 @@
 /** What was refused and what is missing, since the data was made: the newest proved manifest, the parts behind it, the open part. */
 import { readFile } from 'node:fs/promises';
 import path from 'node:path';
+import { newestProved, readProofs } from '../../actors/scheduler/begin.js';
 import type { Bus } from '../../infra/bus/bus.js';
 import type { Manifest, ViewProved } from '../../protocol/messages/batch.js';
 import type { Missing, Refused } from '../../protocol/messages/fields.js';
-import { readManifest, readPartStored, readViewProved } from '../../protocol/messages/readers.js';
+import { readManifest, readPartStored } from '../../protocol/messages/readers.js';
 import { formatInstant } from '../../protocol/time.js';
 import { readLog } from '../verify/read-log.js';
 import type { PartitionPlaces } from './places.js';
@@ -16,16 +17,9 @@ export interface Proofs {
   readonly last: ViewProved | undefined;
 }
 
-export const readProofs = async (bus: Bus): Promise<Proofs> => {
-  const message = await bus.last('BATCH', 'view.proved');
-  let newest: ViewProved | undefined;
-  let last: ViewProved | undefined;
-  if (message === undefined) return { newest, last };
-  for await (const { body } of readLog(bus, 'BATCH', { filter: 'view.proved', to: message.sequence })) {
-    last = readViewProved(body);
-    if (last.differences === 0 || last.repaired === true) newest = last;
-  }
-  return { newest, last };
+export const newestProofs = async (bus: Bus): Promise<Proofs> => {
+  const proofs = await readProofs(bus);
+  return { newest: newestProved(proofs), last: proofs.at(-1) };
 };
 
 /** A file of the data folder on this machine. */

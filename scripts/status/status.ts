@@ -12,7 +12,7 @@ import { messageOf } from '../../infra/errors.js';
 import type { ActorStatus } from '../../protocol/messages/actor-status.js';
 import { readActorStatus } from '../../protocol/messages/readers.js';
 import type { Position } from '../../protocol/range.js';
-import { loadManifest, oldestProof, readCounts, readProofs } from './counts.js';
+import { loadManifest, newestProofs, oldestProof, readCounts } from './counts.js';
 import { Readings, within } from './in-time.js';
 import { isNatsServer, type Memory, readMemory, readNatsPid, readSupervisorPid } from './memory.js';
 import { addLags, type Lag, lagBehind, type PartitionPlaces, readPlaces, readTerms } from './places.js';
@@ -35,6 +35,8 @@ export interface ActorShown {
   /** Of its pages. */
   readonly address?: string;
   readonly error?: string;
+  /** What it tried in vain in the last minute, and will try again. */
+  readonly trouble?: string;
 }
 
 export interface StreamShown {
@@ -133,7 +135,7 @@ const natsShown = (pid: number, answers: boolean): ActorShown => ({
 
 const readAll = async (bus: Bus, data: string, readings: Readings) => {
   const streamsRead = readings.read('streams', () => bus.logs());
-  const proofsRead = readings.read('proofs', () => readProofs(bus));
+  const proofsRead = readings.read('proofs', () => newestProofs(bus));
   const statusesRead = readings.read('actors', () => readStatuses(bus));
   const termsRead = readings.read('the view', () => readTerms(bus));
   const streams = await streamsRead;
@@ -182,7 +184,7 @@ const readStatuses = async (bus: Bus): Promise<ActorStatus[]> => {
 };
 
 const shownOf = (status: ActorStatus, places: readonly PartitionPlaces[] | undefined, mergerLag: Lag | undefined): ActorShown => {
-  const { actor, instance, pid, host, partitions, opsPort, address, error } = status;
+  const { actor, instance, pid, host, partitions, opsPort, address, error, trouble } = status;
   const silentMs = Date.now() - status.at;
   const isGone = silentMs > goneAfterMs;
   const lag = isGone ? undefined : lagOf(actor, partitions, places, mergerLag);
@@ -198,6 +200,7 @@ const shownOf = (status: ActorStatus, places: readonly PartitionPlaces[] | undef
     ...(opsPort !== undefined && { opsPort }),
     ...(address !== undefined && { address }),
     ...(error !== undefined && { error }),
+    ...(trouble !== undefined && !isGone && { trouble }),
   };
 };
 
