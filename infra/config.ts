@@ -63,9 +63,6 @@ const checkTogether = (settings: Settings, origins: Origins): void => {
     }
     ports.set(settings[name], name);
   }
-  if (settings.storage !== 'local') {
-    throw new SettingsError(`storage ${settings.storage} (${origins.storage}) comes in a later version: this one has local alone`);
-  }
   if (settings.host !== undefined && settings.token === undefined && settings.tokenFile === undefined) {
     throw new SettingsError(
       `host ${settings.host} (${origins.host}) lets other machines ask: add a token by --token-file FILE or TIDEMARK_TOKEN, ` +

@@ -1,6 +1,7 @@
 /** The one table of settings, each with its unit in the name: `--help`, `tidemark config` and the README show it. */
 import { parseZookeeperAddress } from './coordination/zookeeper-address.js';
 import { address, bytes, duration, filePath, type Kind, oneOf, port, type Setting, whole } from './setting-kinds.js';
+import { parseHdfsAddress } from './storage/hdfs/address.js';
 
 const setting = <T>(flag: string, kind: Kind<T>, byDefault: string, meaning: string): Setting<T> => ({
   flag,
@@ -15,6 +16,14 @@ const optional = <T>(flag: string, kind: Kind<T>, meaning: string): Setting<T | 
   default: undefined,
   meaning,
 });
+
+const storageAddress: Kind<string> = {
+  placeholder: 'local|URL',
+  parse: (text) => {
+    if (text.trim() !== 'local') parseHdfsAddress(text.trim());
+    return text.trim();
+  },
+};
 
 const coordinatorAddress: Kind<string> = {
   placeholder: 'nats|URL',
@@ -73,11 +82,16 @@ export const settingsTable = {
   instances: setting('instances', whole(1, 64), '1', 'how many of each actor to run'),
   storage: setting(
     'storage',
-    address('local|URL', /^(?:local|hdfs:\/\/\S+)$/, 'local or an address such as hdfs://namenode:9870/tidemark'),
+    storageAddress,
     'local',
-    'where files live: the data folder (HDFS comes in a later version)',
+    'where files live: the data folder, or HDFS at hdfs://HOST:PORT[,HOST:PORT]/FOLDER?user=NAME; fixed when the data is made',
   ),
-  copiesBytesMax: setting('copies-bytes-max', bytes(64 * MiB, 64 * 1024 * GiB), '1GiB', 'disk for copies of files of HDFS, in each process'),
+  copiesBytesMax: setting(
+    'copies-bytes-max',
+    bytes(64 * MiB, 64 * 1024 * GiB),
+    '1GiB',
+    'disk for copies of files of HDFS, in each process',
+  ),
   coordinator: setting(
     'coordinator',
     coordinatorAddress,

@@ -23,7 +23,7 @@ import { messageOf } from '../infra/errors.js';
 import { ActorMetrics } from '../infra/ops/metrics.js';
 import { startOpsServer } from '../infra/ops/server.js';
 import { timedStorage } from '../infra/ops/timed-storage.js';
-import { openLocalStorage } from '../infra/storage/local.js';
+import { openStorage } from '../infra/storage/open.js';
 import { slowIfWanted } from '../infra/storage/slow.js';
 import type { ActorName } from '../protocol/catalogue.js';
 import type { ActorStatus } from '../protocol/messages/actor-status.js';
@@ -96,7 +96,7 @@ const openWorld = async (
 ): Promise<{ world: WorldOfActors; onStored: Set<(operation: string, seconds: number) => void>; close: () => Promise<void> }> => {
   const nats = settings.nats ?? `nats://127.0.0.1:${settings.natsPort}`;
   const partitions = await ensureStreams({ ...settings, nats, natsCreds: credentialsFor(settings, 'operator') });
-  const storage = await openLocalStorage(settings.data);
+  const storage = await openStorage(settings);
   // Each actor has rights of its own; what the process does for all of its actors, it does as the first.
   const userOf = (name: string): string => runnableActors.find((actor) => name.startsWith(`${actor} `)) ?? names[0] ?? 'operator';
   const open = (name: string): Promise<Bus> => openBus({ ...settings, nats, natsCreds: credentialsFor(settings, userOf(name)) }, name);

@@ -2,7 +2,7 @@
 import { openBus } from '../../infra/bus/nats.js';
 import { formatBytes } from '../../infra/config.js';
 import { OutOfReachError, PromiseError } from '../../infra/errors.js';
-import { openLocalStorage } from '../../infra/storage/local.js';
+import { openStorage } from '../../infra/storage/open.js';
 import type { RegisterCommand } from '../command.js';
 import { openProgress, type Progress } from '../progress.js';
 import { systemOf } from '../running-system.js';
@@ -55,7 +55,7 @@ export const register: RegisterCommand = (program) => {
     .command('verify')
     .description('counts everything again from the raw data, and compares with the view')
     .option('--json', 'the report as JSON');
-  addSettings(command, [...connectionSettings, 'memoryMiB'])
+  addSettings(command, [...connectionSettings, 'storage', 'copiesBytesMax', 'memoryMiB'])
     .addHelpText(
       'after',
       '\nExample:\n  $ tidemark verify --data ./data\n\n' +
@@ -67,7 +67,7 @@ export const register: RegisterCommand = (program) => {
       const progress = showProgress();
       let report: VerifyReport;
       try {
-        const storage = await openLocalStorage(settings.data);
+        const storage = await openStorage(settings);
         const { openDuckdb } = await import('../../infra/sql/duckdb.js'); // only who needs the engine loads it
         const sql = await openDuckdb({
           memoryMiB: settings.memoryMiB,

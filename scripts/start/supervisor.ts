@@ -15,7 +15,7 @@ import { accessOf, credentialsFor } from '../../infra/bus/users.js';
 import { type Settings, settingsTable } from '../../infra/config.js';
 import { exitCodes } from '../../infra/errors.js';
 import { createLog, type Log } from '../../infra/log.js';
-import { openLocalStorage } from '../../infra/storage/local.js';
+import { openStorage } from '../../infra/storage/open.js';
 import type { RunnableActor } from '../run-actors.js';
 import { startAgents } from './agents.js';
 import { choosePort } from './choose-port.js';
@@ -105,6 +105,8 @@ const greet = (settings: Settings, server: NatsServer | undefined, services: str
     'Tidemark runs.',
     `  pages     ${pages}`,
     `  data      ${settings.data}${logFile === undefined ? '' : `, logs in ${logFile}`}`,
+    ...(settings.storage === 'local' ? [] : [`  storage   ${settings.storage}`]),
+    ...(settings.coordinator === 'nats' ? [] : [`  leases    ${settings.coordinator}`]),
     `  server    ${settings.nats}${own}${again}`,
     `  measured  ${services.join(', ')}: each second`,
     `  try next  npx tidemark query --from now-10m --to now${which}`,
@@ -156,7 +158,7 @@ export const runSystem = async ({ settings: given, signal, program, everyMs, any
   };
   try {
     stops.push(lockData(given.data));
-    await (await openLocalStorage(given.data)).close(); // a newer format is refused before anything runs on it
+    await (await openStorage(given)).close(); // a newer format is refused before anything runs on it
     const logFile = logFileOf(given.data);
     const log = createLog({ ...given, file: logFile });
     const { kept: server, nats } = await runServer(given, log);
