@@ -10,6 +10,7 @@ import { register as demo } from './commands/demo.js';
 import { register as importing } from './commands/import.js';
 import { register as query } from './commands/query.js';
 import { register as rebuild } from './commands/rebuild.js';
+import { register as stack } from './commands/stack.js';
 import { register as start } from './commands/start.js';
 import { register as status } from './commands/status.js';
 import { register as topology } from './commands/topology.js';
@@ -32,6 +33,7 @@ const commands: readonly RegisterCommand[] = [
   topology,
   user,
   config,
+  stack,
 ];
 
 export const createProgram = (): Command => {

@@ -6,6 +6,9 @@ import { stackJars } from '../scripts/stack/jars.js';
 import { startZookeeper, type Zookeeper, type ZookeeperOptions } from '../scripts/stack/zookeeper.js';
 import { guard, temporaryFolder } from './servers.js';
 
+/** `npm run test:hdfs` tries every fault, however long it takes; `npm test` one of each server. */
+export const everyFault = process.env.TIDEMARK_TEST_HDFS === 'all';
+
 /** The folder of jars; undefined, said aloud, where there can be none: then the test has nothing more to do. */
 export const jarsOrSkip = async (t: Test): Promise<string | undefined> => {
   try {

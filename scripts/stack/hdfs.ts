@@ -34,6 +34,7 @@ export interface HdfsOptions {
 export type HdfsServer = string;
 
 export interface Hdfs {
+  readonly folder: string;
   /** Of the NameNode's http port: "127.0.0.1:9870". */
   readonly address: string;
   /** For `--storage`, without a path: "hdfs://127.0.0.1:9870". */
@@ -203,6 +204,7 @@ export const startHdfs = async (options: HdfsOptions): Promise<Hdfs> => {
     throw error;
   }
   return {
+    folder,
     address,
     url: `hdfs://${address}`,
     ports,

@@ -14,7 +14,7 @@ const listen = (port: number): Promise<{ port: number; close: () => Promise<void
   });
 
 /** `count` ports that were free a moment ago: the wished ones where nobody listens, others for the rest. */
-export const freePorts = async (count: number, wished: readonly number[] = []): Promise<number[]> => {
+export const freePorts = async (count: number, wished: readonly (number | undefined)[] = []): Promise<number[]> => {
   const held: { port: number; close: () => Promise<void> }[] = [];
   for (let i = 0; i < count; i++) {
     const wish = wished[i];

@@ -31,7 +31,7 @@ export type Method = 'GET' | 'PUT' | 'POST' | 'DELETE';
 export type Parameters = Readonly<Record<string, string | number | boolean>>;
 
 /** H2: for a call that answers in JSON. */
-const callMsMax = 10_000;
+const callMsMaxDefault = 10_000;
 
 /** The path as a URL has it: names are codes with percent signs, which must reach HDFS as they are. */
 export const encodePath = (path: string): string => path.split('/').map(encodeURIComponent).join('/');
@@ -64,12 +64,15 @@ const isExpiredToken = (error: unknown): boolean => error instanceof RemoteError
 export class WebHdfs {
   readonly #address: HdfsAddress;
   readonly #clients: readonly Client[];
+  readonly #callMsMax: number;
   /** The NameNode that answered last. */
   #active = 0;
   #token: string | undefined;
 
-  constructor(address: HdfsAddress) {
+  /** @param options callMsMax: how long one call may take */
+  constructor(address: HdfsAddress, { callMsMax = callMsMaxDefault } = {}) {
     this.#address = address;
+    this.#callMsMax = callMsMax;
     this.#clients = address.namenodes.map(({ host, port }) => {
       const client = webhdfs.createClient(
         { host, port, path: '/webhdfs/v1', protocol: 'http' },
@@ -113,8 +116,8 @@ export class WebHdfs {
       let request: { abort?: () => void } | undefined;
       const timer = setTimeout(() => {
         request?.abort?.();
-        reject(new UnansweredError(`${where}: no answer within ${callMsMax} ms`));
-      }, callMsMax); // the request's own time runs only while nothing comes
+        reject(new UnansweredError(`${where}: no answer within ${this.#callMsMax} ms`));
+      }, this.#callMsMax); // the request's own time runs only while nothing comes
       request = client._sendRequest(method, url, {}, (error, response, body) => {
         clearTimeout(timer);
         if (error instanceof TidemarkError) return reject(error);

@@ -1,24 +1,202 @@
-/** The contract of storage on a real HDFS: a NameNode and three DataNodes. */
+/** Storage on a real HDFS, a NameNode and three DataNodes: the contract, and what servers and networks may do to it. */
+import { createHash } from 'node:crypto';
+import { once } from 'node:events';
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import path from 'node:path';
 import t, { type Test } from 'tap';
+import { parseHdfsAddress } from '../../../../infra/storage/hdfs/address.js';
+import { HdfsFiles } from '../../../../infra/storage/hdfs/hdfs-files.js';
 import type { HdfsStorage } from '../../../../infra/storage/hdfs/hdfs-storage.js';
 import { openHdfs } from '../../../../infra/storage/hdfs/open.js';
+import { WebHdfs } from '../../../../infra/storage/hdfs/webhdfs.js';
+import type { Hdfs } from '../../../../scripts/stack/hdfs.js';
 import { temporaryFolder } from '../../../servers.js';
-import { jarsOrSkip, startTestHdfs } from '../../../stack.js';
+import { everyFault, jarsOrSkip, startTestHdfs } from '../../../stack.js';
 import { storageContract } from '../storage.contract.js';
+import { type Fault, type HdfsProxy, type Passing, startProxy } from './proxy.js';
+
+let opened = 0;
+
+/** A folder of HDFS of its own, with a name that has to be encoded. */
+const open = async (t: Test, hosts: string): Promise<HdfsStorage> => {
+  opened += 1;
+  const storage = await openHdfs({
+    storage: `hdfs://${hosts}/test%20${opened}+?user=tidemark`,
+    data: temporaryFolder(t),
+    copiesBytesMax: 2 ** 20,
+  });
+  t.teardown(() => storage.close());
+  return storage;
+};
+
+const openThrough = async (t: Test, hdfs: Hdfs): Promise<{ storage: HdfsStorage; proxy: HdfsProxy }> => {
+  const proxy = await startProxy(t, hdfs.ports.namenode.http);
+  return { proxy, storage: await open(t, `127.0.0.1:${proxy.port}`) };
+};
+
+/** The fault once, for the first request that it is meant for. */
+const faultOnce = (proxy: HdfsProxy, meant: (passing: Passing) => boolean, fault: Fault): (() => boolean) => {
+  let done = false;
+  proxy.fault = (passing) => {
+    if (done || !meant(passing)) return undefined;
+    done = true;
+    return fault;
+  };
+  return () => done;
+};
+
+const faults = (t: Test, hdfs: Hdfs): void => {
+  t.test('H1: a false answer, a redirect, and an answer of another shape are no success', async (t) => {
+    const { storage, proxy } = await openThrough(t, hdfs);
+    for (const answer of [
+      { status: 200, body: { boolean: false } },
+      { status: 307, body: {}, headers: { location: `http://127.0.0.1:${hdfs.ports.namenode.http}/` } },
+      { status: 200, body: { something: 'else' } },
+      { status: 502, body: 'a gateway says this' },
+    ]) {
+      faultOnce(proxy, ({ operation }) => operation === 'MKDIRS', answer);
+      await t.rejects(storage.create(`in/folder${answer.status}/x`, Buffer.from('x')), { code: 'E_STORAGE' }, JSON.stringify(answer));
+    }
+    faultOnce(proxy, ({ operation }) => operation === 'GETFILESTATUS', { status: 200, body: { FileStatus: {} } });
+    await t.rejects(storage.length('x'), { code: 'E_STORAGE' });
+  });
+
+  t.test('H2: a call ends within its time when the server answers nothing', async (t) => {
+    const { proxy } = await openThrough(t, hdfs);
+    const address = parseHdfsAddress(`hdfs://127.0.0.1:${proxy.port}/?user=tidemark`);
+    const web = new WebHdfs(address, { callMsMax: 300 });
+    proxy.fault = () => 'hang';
+    await t.rejects(web.call('GET', 'GETFILESTATUS', '/'), { code: 'E_HDFS_UNANSWERED', message: /within 300 ms/ });
+    proxy.fault = () => undefined;
+    await new WebHdfs(address).call('GET', 'GETFILESTATUS', '/');
+  });
+
+  t.test('H3: a redirect to a host that is not allowed is not followed, and the refusal says what to do', async (t) => {
+    const { storage, proxy } = await openThrough(t, hdfs);
+    let heard = 0;
+    const foreign = createServer((_, answer) => {
+      heard += 1;
+      answer.writeHead(201).end();
+    }).listen(0, '127.0.0.2');
+    t.teardown(() => foreign.close());
+    await once(foreign, 'listening');
+    const location = `http://127.0.0.2:${(foreign.address() as AddressInfo).port}/webhdfs/v1/x?op=CREATE`;
+    proxy.fault = ({ operation, bytes }) => (operation === 'CREATE' && !bytes ? { status: 200, body: { Location: location } } : undefined);
+    await t.rejects(storage.create('views/x', Buffer.from('secret')), { message: /127\.0\.0\.2.*redirect=/ });
+    proxy.fault = ({ operation, bytes }) => (operation === 'APPEND' && !bytes ? { status: 200, body: { Location: location } } : undefined);
+    await storage.create('views/y', Buffer.from('one'));
+    await t.rejects(storage.append('views/y', Buffer.from('secret'), 3), { message: /127\.0\.0\.2/ });
+    t.equal(heard, 0);
+    t.equal(await storage.length('views/x'), undefined);
+  });
+
+  t.test('H4: whatever answer of a create is lost, the file is there once and whole', async (t) => {
+    const { storage, proxy } = await openThrough(t, hdfs);
+    for (const [i, meant] of [
+      ({ operation, bytes }: Passing) => operation === 'CREATE' && bytes,
+      ({ operation }: Passing) => operation === 'RENAME',
+      ({ operation }: Passing) => operation === 'MKDIRS',
+    ].entries()) {
+      const lost = faultOnce(proxy, meant, 'lose');
+      await storage.create(`views/lost${i}/x`, Buffer.from('whole'));
+      t.ok(lost());
+      t.equal((await storage.read(`views/lost${i}/x`)).toString(), 'whole');
+      await t.rejects(storage.create(`views/lost${i}/x`, Buffer.from('other')), { code: 'E_FILE_EXISTS' });
+    }
+  });
+
+  t.test('H4, U3: an append whose answer is lost is in doubt, and so is one that is longer or shorter than it was', async (t) => {
+    const { storage, proxy } = await openThrough(t, hdfs);
+    await storage.create('raw/d/f', Buffer.from('one\n'));
+    const lost = faultOnce(proxy, ({ operation, bytes }) => operation === 'APPEND' && bytes, 'lose');
+    await t.rejects(storage.append('raw/d/f', Buffer.from('two\n'), 4), { code: 'E_APPEND' });
+    t.ok(lost());
+    t.equal(await storage.length('raw/d/f'), 8, 'it was written, and nobody was told');
+    faultOnce(proxy, ({ operation, bytes }) => operation === 'APPEND' && bytes, { status: 200, body: {} });
+    await t.rejects(storage.append('raw/d/f', Buffer.from('three\n'), 8), { code: 'E_APPEND' }, 'an answer without the deed');
+  });
+
+  t.test('H5: a read goes on from the byte it has reached when the connection breaks', async (t) => {
+    const { storage, proxy } = await openThrough(t, hdfs);
+    const content = Buffer.from(Array.from({ length: 50_000 }, (_, i) => `line ${i}\n`).join(''));
+    await storage.create('raw/d/f', content);
+    let cuts = 0;
+    proxy.fault = ({ operation, bytes }) => (operation === 'OPEN' && bytes && ++cuts <= 3 ? { cut: 100_000 } : undefined);
+    t.ok((await storage.read('raw/d/f')).equals(content));
+    t.ok(cuts > 3);
+    cuts = 0;
+    t.ok((await storage.read('raw/d/f', 1_000, 400_000)).equals(content.subarray(1_000, 400_000)));
+  });
+
+  t.test('H6: fewer bytes than were asked for are an error, however often it is tried; more are one too', async (t) => {
+    const { storage, proxy } = await openThrough(t, hdfs);
+    await storage.create('raw/d/f', Buffer.from('0123456789'));
+    proxy.fault = ({ operation, bytes }) => (operation === 'OPEN' && bytes ? { cut: 0 } : undefined);
+    await t.rejects(storage.read('raw/d/f'), { code: 'E_STORAGE' });
+    await t.rejects(storage.local('raw/d/f'), { code: 'E_STORAGE' });
+    proxy.fault = ({ operation, bytes }) => (operation === 'OPEN' && bytes ? { status: 200, body: 'a page of another server' } : undefined);
+    await t.rejects(storage.read('raw/d/f', 2, 5), { code: 'E_STORAGE' });
+    proxy.fault = () => undefined;
+    t.equal((await storage.read('raw/d/f', 2, 5)).toString(), '234');
+  });
+
+  t.test('of two NameNodes the one that answers is asked', async (t) => {
+    const storage = await open(t, `127.0.0.1:1,${hdfs.address}`);
+    await storage.create('views/x', Buffer.from('content'));
+    t.equal((await storage.read('views/x')).toString(), 'content');
+    const proxy = await startProxy(t, hdfs.ports.namenode.http);
+    proxy.fault = () => ({
+      status: 403,
+      body: { RemoteException: { exception: 'StandbyException', message: 'Operation category READ is not supported in state standby' } },
+    });
+    const files = new HdfsFiles(new WebHdfs(parseHdfsAddress(`hdfs://127.0.0.1:${proxy.port},${hdfs.address}/?user=tidemark`)), '/tmp');
+    await files.makeFolder('/tmp');
+    t.ok(await files.name(await files.write(Buffer.from('x')), '/tmp/renamed'), 'a rename too: a standby has not done it');
+  });
+
+  t.test('copies: checked, shared by who asks at once, and bounded', async (t) => {
+    const { storage, proxy } = await openThrough(t, hdfs);
+    const content = Buffer.alloc(300_000, 'x');
+    await storage.create('views/x', content);
+    const named = { bytes: content.length, sha256: createHash('sha256').update(content).digest('hex') };
+    const [first, second] = await Promise.all([storage.local('views/x', named), storage.local('views/x', named)]);
+    t.equal(first, second);
+    t.equal(proxy.seen.get('OPEN'), 2, 'read once, in two steps');
+    t.ok(readFileSync(first).equals(content));
+  });
+
+  t.test('a corrupt block on one DataNode: another replica is read; on all of them: an error, never wrong bytes', async (t) => {
+    const storage = await open(t, hdfs.address);
+    const content = Buffer.from(`corrupt me ${'0123456789'.repeat(5_000)}`);
+    await storage.create('views/x', content);
+    const blocks = hdfs.servers.filter((name) => name !== 'namenode').map((name) => blockFileOf(path.join(hdfs.folder, name), content));
+    t.ok(blocks.every((block) => block !== undefined));
+    const corrupt = (block: string | undefined): void => {
+      const bytes = readFileSync(block as string);
+      bytes[20_000] = 0x58;
+      writeFileSync(block as string, bytes);
+    };
+    corrupt(blocks[0]);
+    for (let i = 0; i < 6; i++) t.ok((await storage.read('views/x')).equals(content));
+    if (!everyFault) return; // HDFS looks for a good one for half a minute
+    corrupt(blocks[1]);
+    corrupt(blocks[2]);
+    await t.rejects(storage.read('views/x'), { code: 'E_STORAGE' });
+  });
+};
+
+/** Where a DataNode keeps the block that begins as this content does. */
+const blockFileOf = (folder: string, content: Buffer): string | undefined =>
+  readdirSync(folder, { recursive: true, withFileTypes: true })
+    .filter((entry) => entry.isFile() && /^blk_\d+$/.test(entry.name))
+    .map((entry) => path.join(entry.parentPath, entry.name))
+    .find((file) => readFileSync(file).subarray(0, 11).equals(content.subarray(0, 11)));
 
 const jars = await jarsOrSkip(t);
 if (jars !== undefined) {
   const hdfs = await startTestHdfs(t, { jars });
-  let opened = 0;
-  const open = async (t: Test): Promise<HdfsStorage> => {
-    opened += 1;
-    const storage = await openHdfs({
-      storage: `${hdfs.url}/test ${opened}%2B?user=tidemark`.replace(' ', '%20'),
-      data: temporaryFolder(t),
-      copiesBytesMax: 2 ** 20,
-    });
-    t.teardown(() => storage.close());
-    return storage;
-  };
-  storageContract(t, open, { filesAtOnce: 8 }); // none is held open
+  storageContract(t, (t) => open(t, hdfs.address), { filesAtOnce: 8 }); // none is held open
+  faults(t, hdfs);
 }
