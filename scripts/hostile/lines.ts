@@ -1,7 +1,7 @@
 /** Lines that somebody may publish: readings in every way of writing them, and lines with one fault each. */
 import { Buffer } from 'node:buffer';
+import type { Random } from '../chaos/random.js';
 import { hostileNames } from './names.js';
-import type { Random } from './random.js';
 
 export interface HostileLine {
   readonly bytes: Buffer;

@@ -1,9 +1,9 @@
 /** A stream of messages as bad as a network of strangers would send it; the same seed gives the same stream. */
 import { Buffer } from 'node:buffer';
+import type { Random } from '../chaos/random.js';
 import type { Message } from './expected.js';
 import { badLine, goodLine, type HostileLine, mismatch } from './lines.js';
 import { hostileNames } from './names.js';
-import type { Random } from './random.js';
 import { codeOf } from './verdict.js';
 
 export interface HostileOptions {

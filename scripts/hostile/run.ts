@@ -21,13 +21,13 @@ import { connectSource } from '../../infra/client/connect.js';
 import { openDuckdb } from '../../infra/sql/duckdb.js';
 import { askBatch } from '../ask-batch.js';
 import { startBenchSystem } from '../bench/bench-system.js';
+import { randomOf } from '../chaos/random.js';
 import { importLines } from '../import/import-lines.js';
 import { readRecorded } from '../import/recorded.js';
 import { type Checked, checkAnswer, checkFiles, checkRefused, whenCounted } from './check.js';
 import { Expected, type Message } from './expected.js';
 import { hostileFile, hostileMessages } from './messages.js';
 import { publishMessages } from './publish.js';
-import { randomOf } from './random.js';
 
 const { values } = parseArgs({
   options: {

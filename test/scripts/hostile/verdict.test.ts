@@ -1,10 +1,10 @@
 import t from 'tap';
 import { encodeName, parseSubject } from '../../../protocol/name-code.js';
 import { isEmptyLine, isRefusal, readLine, splitLines } from '../../../protocol/reading.js';
+import { randomOf } from '../../../scripts/chaos/random.js';
 import { differencesOf, Expected, linesOf } from '../../../scripts/hostile/expected.js';
 import { hostileFile, hostileMessages, nextLine } from '../../../scripts/hostile/messages.js';
 import { hostileNames } from '../../../scripts/hostile/names.js';
-import { randomOf } from '../../../scripts/hostile/random.js';
 import { codeOf, verdictOf } from '../../../scripts/hostile/verdict.js';
 
 const now = Date.UTC(2026, 10, 23, 10, 15);
