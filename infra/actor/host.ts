@@ -9,6 +9,7 @@ import type { Coordinator, Membership } from '../coordination/coordinator.js';
 import { messageOf, OutOfReachError } from '../errors.js';
 import type { Env } from './env.js';
 import { type FoldDefinition, type LifeEnd, runLife } from './fold.js';
+import { Trouble } from './trouble.js';
 
 export type WorldOfActors = Omit<Env, 'bus' | 'instance'> & {
   /** A new connection, for one life. */
@@ -85,6 +86,7 @@ export const hostFold = <State>(fold: FoldDefinition<State>, world: WorldOfActor
   let state = 'standby';
   let isEnding = false;
   const ends: Record<string, number> = { lost: 0, fenced: 0, history: 0, fault: 0 };
+  const trouble = new Trouble();
   let failed: Error | undefined;
   let fail: (error: Error) => void = () => undefined;
   const failure = new Promise<never>((_, reject) => {
@@ -126,6 +128,7 @@ export const hostFold = <State>(fold: FoldDefinition<State>, world: WorldOfActor
       if (end.kind === 'stopped') return;
       ends[end.kind] = (ends[end.kind] ?? 0) + 1;
       share.trouble = end.error.message;
+      trouble.note(end.error, `partition ${partition}: `);
       if (share.lost.signal.aborted) {
         log.info({ partition }, 'lease gone');
         return;
@@ -230,6 +233,7 @@ export const hostFold = <State>(fold: FoldDefinition<State>, world: WorldOfActor
         fold.share === 'each' && leads ? { leads: 1 } : {},
       ),
       ...(failed ? { error: messageOf(failed) } : {}),
+      ...trouble.shown,
     }),
   };
 };

@@ -8,6 +8,7 @@ import { crashPoint } from '../crash-point.js';
 import { FileMissingError, messageOf, PromiseError, RetryableError } from '../errors.js';
 import type { Env } from './env.js';
 import { aborted, baseStatus, newInstance, type RunningActor, type WorldOfActors } from './host.js';
+import { Trouble } from './trouble.js';
 
 export interface WorkerDefinition<T extends { batch: string; task: number }> {
   readonly name: ActorName;
@@ -33,6 +34,7 @@ export const hostWorker = <T extends { batch: string; task: number }>(
   let state = 'standby';
   let isAlive = false;
   let trouble: string | undefined;
+  const retried = new Trouble();
 
   const run = async (): Promise<void> => {
     let pauseMs = 50;
@@ -85,6 +87,7 @@ export const hostWorker = <T extends { batch: string; task: number }>(
     } catch (error) {
       if (error instanceof RetryableError) {
         log.warn({ batch, task: number, reason: messageOf(error) }, 'task will be retried');
+        retried.note(error);
         task.release(1_000);
         return;
       }
@@ -104,7 +107,7 @@ export const hostWorker = <T extends { batch: string; task: number }>(
     name: worker.name,
     instance,
     ended,
-    status: () => ({ ...baseStatus(worker.name, instance, state), counts: { ...counts } }),
+    status: () => ({ ...baseStatus(worker.name, instance, state), counts: { ...counts }, ...retried.shown }),
     shares: () => [{ partition: 0, life: 0, counts, isAlive, trouble }],
   };
 };

@@ -21,6 +21,8 @@ export const ActorStatus = Type.Object({
   /** Of its pages, where it has some. */
   address: Type.Optional(Type.String()),
   error: Type.Optional(Type.String()),
+  /** What it tried in vain in the last minute, and will try again: a storage or a log that is full or away. */
+  trouble: Type.Optional(Type.String()),
   at: Instant,
 });
 export type ActorStatus = Type.Static<typeof ActorStatus>;
