@@ -69,12 +69,12 @@ interface Scanned {
   readonly file: string;
 }
 
-/** In place, or, of a file that is needed less than half, a copy of what is needed (bounded: streamed). */
+/** In place, or, of a file that is not here or needed less than half, a copy of what is needed (bounded: streamed). */
 const localFiles = async (task: RangeAssigned, storage: Storage, workFile: string, copies: string[]): Promise<Scanned[]> => {
   const scanned: Scanned[] = [];
   for (const [path, inputs] of groupBy(task.inputs, (input) => input.path)) {
     const needed = inputs.reduce((sum, { fromByte, toByte }) => sum + toByte - fromByte, 0);
-    const inPlace = needed * 2 >= Math.max(...inputs.map(({ fileBytes }) => fileBytes));
+    const inPlace = storage.readsInPlace && needed * 2 >= Math.max(...inputs.map(({ fileBytes }) => fileBytes));
     const file = inPlace ? await storage.local(path) : `${workFile}-${copies.length}.ndjson`;
     if (!inPlace) {
       copies.push(file);

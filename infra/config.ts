@@ -77,6 +77,9 @@ const checkTogether = (settings: Settings, origins: Origins): void => {
   }
 };
 
+/** An append to HDFS costs 30 to 100 ms whatever its size. */
+const uploadEveryMsHdfs = 5_000;
+
 /**
  * @param flags as commander gives them (`partEvery: "30s"`); what is no setting is passed over. `config` names the file.
  * @throws SettingsError that says what is wrong, where it was written, and what to do
@@ -106,6 +109,10 @@ export const loadSettings = (
     } catch (error) {
       throw new SettingsError(`${place.name}: ${messageOf(error)}`, { cause: error });
     }
+  }
+  if (values.storage !== 'local' && origins.uploadEveryMs === 'default') {
+    values.uploadEveryMs = uploadEveryMsHdfs;
+    origins.uploadEveryMs = 'default with HDFS';
   }
   const settings = Object.freeze(values) as Settings;
   checkTogether(settings, origins as Origins);

@@ -104,7 +104,7 @@ export const settingsTable = {
   sealAfterMs: setting('seal-after', duration(1, 60_000), '100ms', 'time after which a buffer is sealed anyway'),
   snapshotEveryMs: setting('snapshot-every', duration(100, dayMs), '60s', 'how often a buffer stores its table of sources'),
   snapshotRecords: setting('snapshot-records', whole(1, 1_000_000_000), '250000', 'records after which it does so anyway'),
-  uploadEveryMs: setting('upload-every', duration(10, 600_000), '1s', 'how long segments are gathered before an upload'),
+  uploadEveryMs: setting('upload-every', duration(10, 600_000), '1s', 'how long segments are gathered before an upload (5s with HDFS)'),
   uploadBytesMax: setting('upload-bytes-max', bytes(1 * MiB, 256 * MiB), '8MiB', 'size at which an upload does not wait'),
   rawFileBytesMax: setting('raw-file-bytes-max', bytes(1 * MiB, 64 * GiB), '64MiB', 'size at which a new raw file is begun'),
   updateEveryMs: setting('update-every', duration(5, 10_000), '50ms', 'how often changed rows are published'),

@@ -122,7 +122,7 @@ const openWorld = async (
   return {
     onStored,
     world: {
-      settings: { ...settings, partitions },
+      settings: { ...settings, partitions, segmentsKeepMs: settings.segmentsKeepMs + storage.unsyncedMs },
       storage: timedStorage(slowIfWanted(storage), told),
       log,
       coordinator,

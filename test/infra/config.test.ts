@@ -71,6 +71,17 @@ t.test('every setting has a flag of its own, and an internal name that says its 
   t.end();
 });
 
+t.test('with HDFS uploads gather for longer, unless they are told how long', (t) => {
+  const cwd = folderWith(t);
+  const load = (flags: Record<string, unknown>) => loadSettings(flags, { env: {}, cwd });
+  t.equal(load({}).settings.uploadEveryMs, 1_000);
+  const { settings, origins } = load({ storage: 'hdfs://namenode:9870/x' });
+  t.equal(settings.uploadEveryMs, 5_000);
+  t.equal(origins.uploadEveryMs, 'default with HDFS');
+  t.equal(load({ storage: 'hdfs://namenode:9870/x', uploadEvery: '1s' }).settings.uploadEveryMs, 1_000);
+  t.end();
+});
+
 t.test('a refusal says what is wrong, where it was written, and what would be right', (t) => {
   const cwd = folderWith(t);
   const load =
