@@ -7,6 +7,7 @@ import { register as agent } from './commands/agent.js';
 import { register as batch } from './commands/batch.js';
 import { register as config } from './commands/config.js';
 import { register as demo } from './commands/demo.js';
+import { register as doctor } from './commands/doctor.js';
 import { register as importing } from './commands/import.js';
 import { register as query } from './commands/query.js';
 import { register as rebuild } from './commands/rebuild.js';
@@ -31,6 +32,7 @@ const commands: readonly RegisterCommand[] = [
   rebuild,
   status,
   topology,
+  doctor,
   user,
   config,
   stack,

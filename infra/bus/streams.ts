@@ -116,3 +116,38 @@ const ensureStream = async (manager: JetStreamManager, wanted: Wanted): Promise<
     }
   }
 };
+
+/** What a stream must have for what Tidemark promises; sizes and ages are the operator's. */
+const promised = ['subjects', 'subject_transform', 'retention', 'discard', 'storage', 'persist_mode'] as const;
+
+const plain = (value: unknown): string => JSON.stringify(value ?? null);
+
+/**
+ * How the streams that are there differ from what they have to be, a line each; none is made or changed.
+ * @throws OutOfReachError
+ */
+export const streamDifferences = async (settings: StreamSettings): Promise<string[]> => {
+  const connection = await connect({ ...connectionOptions(settings, 'tidemark streams'), reconnect: false }).catch((cause: unknown) => {
+    throw new OutOfReachError(`no NATS server at ${settings.nats} (${messageOf(cause)}): start one, or name another by --nats`, { cause });
+  });
+  try {
+    const manager = await jetstreamManager(connection, { checkAPI: false });
+    const differences: string[] = [];
+    for (const wanted of wantedStreams(settings)) {
+      const there = await manager.streams.info(wanted.name).catch(() => undefined);
+      if (there === undefined) {
+        differences.push(`${wanted.name} is not there`);
+        continue;
+      }
+      for (const key of promised) {
+        const [has, needs] = [there.config[key], wanted[key]];
+        if (needs !== undefined && plain(has) !== plain(needs)) {
+          differences.push(`${wanted.name} has ${key} ${plain(has)} and needs ${plain(needs)}`);
+        }
+      }
+    }
+    return differences;
+  } finally {
+    await connection.close();
+  }
+};

@@ -1,0 +1,34 @@
+/** What `doctor` finds out: one line for each thing it looks at. */
+import { messageOf } from '../../infra/errors.js';
+
+export interface Finding {
+  /** What was looked at, in a word or two. */
+  readonly what: string;
+  /** `warn`: it works, but not as well or not for long. `fail`: it does not work. */
+  readonly state: 'ok' | 'warn' | 'fail';
+  /** What is there. */
+  readonly found: string;
+  /** What to do about it; empty if ok. */
+  readonly mend: string;
+}
+
+export const ok = (what: string, found: string): Finding => ({ what, state: 'ok', found, mend: '' });
+export const warn = (what: string, found: string, mend: string): Finding => ({ what, state: 'warn', found, mend });
+export const fail = (what: string, found: string, mend: string): Finding => ({ what, state: 'fail', found, mend });
+
+const lookMsMax = 10_000;
+
+/** Looks, with a bound; what goes wrong on the way is a finding too. */
+export const look = async (what: string, mend: string, see: () => Promise<Finding | Finding[]>): Promise<Finding[]> => {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<Finding>((resolve) => {
+    timer = setTimeout(() => resolve(fail(what, `no answer within ${lookMsMax / 1000} s`, mend)), lookMsMax);
+  });
+  try {
+    return [await Promise.race([see(), late])].flat();
+  } catch (error) {
+    return [fail(what, messageOf(error), mend)];
+  } finally {
+    clearTimeout(timer);
+  }
+};
