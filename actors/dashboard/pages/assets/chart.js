@@ -16,10 +16,10 @@ import { clock, dateClock, dayMs } from './zone.js';
 
 const heightPx = 190;
 
-/** The next round number: 1, 2, 2.5 or 5 times a power of ten. @param {number} value */
+/** The next round number. @param {number} value */
 const roundUp = (value) => {
   const power = 10 ** Math.floor(Math.log10(value));
-  return power * ([1, 2, 2.5, 5, 10].find((factor) => factor * power >= value) ?? 10);
+  return power * ([1, 1.2, 1.5, 2, 2.5, 3, 4, 5, 6, 8, 10].find((factor) => factor * power >= value) ?? 10);
 };
 
 /** The highest reading of each service in what is drawn. @param {Drawing} drawing @param {Metric} metric @returns {Peak[]} */

@@ -5,7 +5,7 @@ import { buildFrame } from './frame.js';
 import { readLink, writeLink } from './link.js';
 import { createNotices } from './notices.js';
 import { rangeForm } from './range-form.js';
-import { outcomeOf, provedLine } from './terms.js';
+import { comparedLine, outcomeOf } from './terms.js';
 import { count, counted, duration, sum } from './words.js';
 import { date, dateClock, minuteMs } from './zone.js';
 
@@ -50,9 +50,9 @@ const showProof = ({ proofs: [newest], oldest }) => {
       { class: newest === undefined ? 'big' : whole ? 'big good' : 'big bad' },
       newest === undefined ? 'not yet' : outcomeOf(newest),
     ),
-    element('p', { class: 'quiet' }, provedLine(newest)),
+    element('p', { class: 'quiet' }, comparedLine(newest)),
     typeof oldest === 'string' &&
-      element('p', { class: 'quiet' }, `Every date was last proved ${duration(now() - Date.parse(oldest))} ago or later.`),
+      element('p', { class: 'quiet' }, `The oldest proof of a date is of ${duration(now() - Date.parse(oldest))} ago.`),
   );
 };
 

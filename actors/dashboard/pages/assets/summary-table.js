@@ -64,7 +64,7 @@ export const createSummaryTable = (root, { onSort, onPeak }) => {
     const at = Date.parse(last);
     const text = at < dayStart(now, zone) ? dateClock(at, zone) : clock(at, zone);
     if (silentBefore === undefined || at >= silentBefore) return element('td', {}, text);
-    return element('td', { class: 'silent' }, `silent since ${text} (${duration(now - at)})`);
+    return element('td', { class: 'silent', title: `for ${duration(now - at)}` }, `silent since ${text}`);
   };
 
   /** @param {ServiceSummary} one @param {Shown} shown */
@@ -100,11 +100,11 @@ export const createSummaryTable = (root, { onSort, onPeak }) => {
                     type: 'button',
                     class: 'peak-time',
                     'data-key': `${metric} ${one.service}`,
-                    title: 'The raw message that set it',
+                    title: `${dateClock(at, shown.zone, 'ms')}. Press for the raw message.`,
                     'aria-label': `peak of ${metric}, ${visible(one.service)}, at ${dateClock(at, shown.zone, 'ms')}: the raw message`,
                     onclick: () => onPeak(one.service, metric, maxTime),
                   },
-                  several ? dateClock(at, shown.zone, 'second') : clock(at, shown.zone, 'ms'),
+                  several ? dateClock(at, shown.zone, 'second') : clock(at, shown.zone, 'second'),
                 ),
               ),
         ];

@@ -18,10 +18,13 @@ export const outcomeOf = ({ differences, repaired }) => {
 };
 
 /** @param {Proof | undefined} proof */
-export const provedLine = (proof) =>
+export const comparedLine = (proof) =>
   proof === undefined
-    ? 'none yet: the first batch runs a minute after the first start'
-    : `${counted(proof.rows, 'row')} of ${counted(proof.records, 'reading')} compared in batch ${proof.batch}: ${outcomeOf(proof)}${agoText(proof)}`;
+    ? 'The first batch runs a minute after the first start, and is proved before anything is answered from it.'
+    : `${counted(proof.rows, 'row')} of ${counted(proof.records, 'reading')} compared in batch ${proof.batch}${agoText(proof)}`;
+
+/** @param {Proof | undefined} proof */
+export const provedLine = (proof) => (proof === undefined ? 'none yet' : `${outcomeOf(proof)}: ${comparedLine(proof)}`);
 
 /** @param {string} name @param {string} value @param {string} [title] */
 const term = (name, value, title) => element('div', { title }, element('dt', {}, name), element('dd', {}, value));
