@@ -11,6 +11,7 @@ import { register as doctor } from './commands/doctor.js';
 import { register as importing } from './commands/import.js';
 import { register as query } from './commands/query.js';
 import { register as rebuild } from './commands/rebuild.js';
+import { register as recover } from './commands/recover.js';
 import { register as stack } from './commands/stack.js';
 import { register as start } from './commands/start.js';
 import { register as status } from './commands/status.js';
@@ -30,6 +31,7 @@ const commands: readonly RegisterCommand[] = [
   verify,
   batch,
   rebuild,
+  recover,
   status,
   topology,
   doctor,

@@ -6,6 +6,8 @@ import { FileExistsError, FileMissingError, SettingsError } from '../errors.js';
 import type { Storage } from './storage.js';
 
 export const formatVersion = 1;
+/** There while `recover` changes over from the old data to the new: neither is whole. */
+export const recoverNote = 'recover.json';
 const path = 'tidemark.json';
 
 /** @returns undefined if nobody has said it yet. */
@@ -29,9 +31,14 @@ const readVersion = async (storage: Storage, place: string): Promise<number | un
 /**
  * Says the format where nobody has yet, and checks it.
  * @param place where this storage is, for the refusal
- * @throws SettingsError when the data is of a newer format
+ * @throws SettingsError when the data is of a newer format, or a recover was cut off
  */
 export const claimFormat = async (storage: Storage, place: string): Promise<void> => {
+  if ((await storage.length(recoverNote)) !== undefined) {
+    throw new SettingsError(
+      `a recover of ${place} was cut off while it changed over to the new data: run \`tidemark recover\` on it again`,
+    );
+  }
   let version = await readVersion(storage, place);
   if (version === undefined) {
     try {
