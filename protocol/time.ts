@@ -18,9 +18,13 @@ const highestMs = 253_402_300_799_999;
 /** Numbers from here on are milliseconds, below it seconds. */
 const millisecondsFrom = 1e11;
 
-const padded = (length: number, width: number): readonly string[] => Array.from({ length }, (_, i) => String(i).padStart(width, '0'));
-const twoDigits = padded(100, 2);
-const threeDigits = padded(1000, 3);
+const padded = (length: number, width: number, end = ''): readonly string[] =>
+  Array.from({ length }, (_, i) => String(i).padStart(width, '0') + end);
+const twoDigits = padded(60, 2);
+// The ends of texts, ready: three times are written for each row of an answer, and joining is what they cost.
+const lastSeconds = padded(60, 2, 'Z');
+const secondsBefore = padded(60, 2, '.');
+const lastMs = padded(1000, 3, 'Z');
 
 // The day that was written last: rows and records come by the thousand for the same day.
 let writtenDay = Number.NaN;
@@ -44,22 +48,29 @@ export const monthOf = (ms: number): string => dateOf(ms).slice(0, -3);
 let writtenMinute = Number.NaN;
 let writtenTime = '';
 
-const formatSeconds = (ms: number): string => {
-  const minute = Math.floor(ms / minuteMs);
+const timeOfMinute = (minute: number): string => {
   if (minute !== writtenMinute) {
-    const day = Math.floor(ms / dayMs);
+    const day = Math.floor((minute * minuteMs) / dayMs);
     const minutes = minute - (day * dayMs) / minuteMs;
     writtenTime = `${dateOfDay(day)}T${twoDigits[Math.floor(minutes / 60)]}:${twoDigits[minutes % 60]}:`;
     writtenMinute = minute;
   }
-  return writtenTime + twoDigits[Math.floor((ms - minute * minuteMs) / secondMs)];
+  return writtenTime;
 };
 
 /** '2026-11-23T10:15:00Z'. */
-export const formatMinute = (ms: number): string => `${formatSeconds(ms)}Z`;
+export const formatMinute = (ms: number): string => {
+  const minute = Math.floor(ms / minuteMs);
+  return timeOfMinute(minute) + lastSeconds[Math.floor((ms - minute * minuteMs) / secondMs)];
+};
 
 /** '2026-11-23T10:15:00.123Z'. */
-export const formatInstant = (ms: number): string => `${formatSeconds(ms)}.${threeDigits[ms - Math.floor(ms / secondMs) * secondMs]}Z`;
+export const formatInstant = (ms: number): string => {
+  const minute = Math.floor(ms / minuteMs);
+  const inMinute = ms - minute * minuteMs;
+  const second = Math.floor(inMinute / secondMs);
+  return timeOfMinute(minute) + secondsBefore[second] + lastMs[inMinute - second * secondMs];
+};
 
 /** The number that two characters write, or -1. */
 const digitsAt = (text: string, i: number): number => {
