@@ -2,7 +2,7 @@
 import { messageOf } from '../errors.js';
 
 /** A lost connection or lease is not told: others see it, and the next life begins at once. */
-const told: ReadonlySet<unknown> = new Set(['E_STORAGE', 'E_APPEND', 'E_REFUSED']);
+const told: ReadonlySet<unknown> = new Set(['E_STORAGE', 'E_APPEND', 'E_SQL', 'E_HDFS', 'E_HDFS_UNANSWERED', 'E_REFUSED', 'ENOSPC']);
 
 /** It may fail only now and then. */
 const shownMs = 60_000;

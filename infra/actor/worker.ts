@@ -21,6 +21,9 @@ export interface WorkerDefinition<T extends { batch: string; task: number }> {
   readonly work: (task: T, env: Env) => Promise<unknown>;
 }
 
+/** The disk for files that are being made is full: there may be room later. */
+const isNoRoom = (error: unknown): boolean => (error as { code?: unknown }).code === 'ENOSPC';
+
 /** Starts a worker on this instance; see hostFold. */
 export const hostWorker = <T extends { batch: string; task: number }>(
   worker: WorkerDefinition<T>,
@@ -85,7 +88,7 @@ export const hostWorker = <T extends { batch: string; task: number }>(
       counts.done += 1;
       log.info({ batch, task: number }, worker.produces);
     } catch (error) {
-      if (error instanceof RetryableError) {
+      if (error instanceof RetryableError || isNoRoom(error)) {
         log.warn({ batch, task: number, reason: messageOf(error) }, 'task will be retried');
         retried.note(error);
         task.release(1_000);

@@ -220,28 +220,32 @@ t.test('a task whose worker is gone is done by another, in the time that the set
 t.test('a task is retried when something was away, fails when it cannot be done, and is left when its batch is not open', async (t) => {
   const bus = await tasksOf(t, 1, 2, 3);
   let tries = 0;
+  let triesOnFullDisk = 0;
   const run = async (
     definition: WorkerDefinition<Task>,
     subject: string,
     count: number,
-  ): Promise<{ tasks: number[]; counts: Record<string, number> }> => {
+  ): Promise<{ tasks: number[]; counts: Record<string, number>; trouble: string | undefined }> => {
     const stop = new AbortController();
     const running = hostWorker(definition, world().given, stop.signal);
     const tasks = await done(bus, subject, count);
     stop.abort();
     await running.ended;
-    return { tasks, counts: running.status().counts };
+    const { counts, trouble } = running.status();
+    return { tasks, counts, trouble };
   };
-  const { tasks, counts } = await run(
+  const { tasks, counts, trouble } = await run(
     worker(async (task) => {
-      if (task.task === 1 && tries++ === 0) throw new RetryableError('away');
+      if (task.task === 1 && tries++ === 0) throw new RetryableError('away', { code: 'E_STORAGE' });
+      if (task.task === 3 && triesOnFullDisk++ === 0) throw Object.assign(new TypeError('no space left on device'), { code: 'ENOSPC' });
       if (task.task === 2) throw new PromiseError('one record too many');
       return task;
     }),
     'range.mapped',
     2,
   );
-  t.same(tasks, [3, 1]);
+  t.same(tasks.sort(), [1, 3]);
+  t.match(trouble, /away|no space left/, 'status tells what was tried in vain');
   t.same(counts, { done: 2, failed: 1, left: 0 });
   const [failed] = await readLog(bus, 'BATCH', 'range.failed');
   t.same(JSON.parse(Buffer.from(failed?.body ?? '').toString()), {
