@@ -17,7 +17,7 @@ export const formatRecovered = (report: RecoverReport): string => {
   const gaps = Object.values(missing).reduce((sum, one) => sum + one, 0);
   const lines = [
     `recovered: ${count(records, 'record')} in ${count(rows, 'row')}, ${batch === null ? 'no batch' : `batch ${batch}, proved`}, ${report.seconds.toFixed(1)} s`,
-    `  read      ${count(read.lines, 'line')} of ${count(read.files, 'file')}; dropped: ${count(dropped.doubles, 'double')}, ${count(dropped.copies, 'copy').replace('copys', 'copies')}, ` +
+    `  read      ${count(read.lines, 'line')} of ${count(read.files, 'file')}; dropped: ${count(dropped.doubles, 'double')}, ${count(dropped.copies, 'repeated reading')}, ` +
       `${count(dropped.torn, 'torn last line')}`,
     `  position  ${position.join(',')}, ${count(partitions, 'partition')}; offsets ${renumbered ? 'are new' : 'are what they were'}`,
     `  sources   ${whole(sources)}; what they send again is a copy. ${count(gaps, 'reading')} of theirs refused before, or lost, count as missing until they come`,
