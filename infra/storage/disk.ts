@@ -78,6 +78,21 @@ export const hashFile = async (path: string): Promise<{ bytes: number; sha256: s
   return { bytes, sha256: hash.digest('hex') };
 };
 
+/** Syncs a file; its length and sha256. */
+export const syncAndHash = async (path: string): Promise<{ bytes: number; sha256: string }> => {
+  const handle = await open(path, 'r');
+  try {
+    await handle.sync();
+    if ((await handle.stat()).size <= chunkBytes) {
+      const content = await handle.readFile();
+      return { bytes: content.length, sha256: sha256Of(content) };
+    }
+  } finally {
+    await handle.close();
+  }
+  return await hashFile(path);
+};
+
 /**
  * Makes this process's folder for files that are being made, in <root>/work, and removes those of processes of this
  * machine that are gone.

@@ -11,7 +11,7 @@ import { type FileHandle, link, mkdir, open, readdir, readFile, rename, rm, rmdi
 import { dirname, join, resolve } from 'node:path';
 import { crashPoint } from '../crash-point.js';
 import { FileExistsError, FileMissingError, messageOf, PromiseError, RetryableError, TidemarkError } from '../errors.js';
-import { chunkBytes, codeOf, FolderSyncs, hashFile, makeWorkFolder, syncFile, writeSynced } from './disk.js';
+import { chunkBytes, codeOf, FolderSyncs, hashFile, makeWorkFolder, syncAndHash, writeSynced } from './disk.js';
 import { claimFormat } from './format.js';
 import { checkPath } from './paths.js';
 import type { Storage, StoredFile } from './storage.js';
@@ -148,11 +148,10 @@ export class LocalStorage implements Storage {
   async adopt(localFile: string, path: string): Promise<StoredFile & { existed: boolean }> {
     const target = this.#at(path);
     try {
-      await syncFile(localFile);
+      const content = await syncAndHash(localFile);
       const existed = !(await this.#name(localFile, target));
-      const content = await hashFile(target);
       await unlink(localFile);
-      return { path, ...content, existed };
+      return { path, ...(existed ? await hashFile(target) : content), existed };
     } catch (error) {
       throw inOurWords(error, `adopt ${localFile} as`, path);
     }
