@@ -5,7 +5,7 @@
  * Z1  Every call ends in time, whatever the servers do.
  * Z2  A session is sure only while it is connected and a call was answered that began less than two thirds of its time-out ago,
  *     by the monotonic clock of this process: others see it expired later than that.
- * Z3  A server that says nothing for a third of the time-out is left for another one; the session goes on there.
+ * Z3  A server that says nothing for half of the time-out is left for another one; the session goes on there.
  */
 import type { Socket } from 'node:net';
 import { hostname } from 'node:os';
@@ -68,6 +68,7 @@ export class ZookeeperSession {
   #confirmedAt = Number.NEGATIVE_INFINITY;
   /** When something was heard last, or another server was tried. */
   #heardAt = performance.now();
+  #watchedAt = performance.now();
   #socket: Socket | undefined;
 
   constructor(options: SessionOptions, calls: SessionCalls) {
@@ -114,11 +115,13 @@ export class ZookeeperSession {
   watchOver(): void {
     const socket = (this.#client as unknown as Internals).connectionManager.socket;
     const now = performance.now();
-    if (socket !== this.#socket) {
+    const wasAsleep = now - this.#watchedAt > this.timeoutMs / 6; // then what it said is still to be read
+    this.#watchedAt = now;
+    if (socket !== this.#socket || wasAsleep) {
       this.#socket = socket;
       this.#heardAt = now;
     }
-    if (now - this.#heardAt < this.timeoutMs / 3) return;
+    if (now - this.#heardAt < this.timeoutMs / 2) return;
     this.#heardAt = now;
     socket?.destroy();
   }

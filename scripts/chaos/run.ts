@@ -11,6 +11,7 @@ import { readBatchFiles } from './files.js';
 import { Load } from './load.js';
 import { Random } from './random.js';
 import { Recovery, type RecoveryTimes } from './recovery.js';
+import { type ChaosStack, startChaosStack } from './stack.js';
 import { makeVictims, type Victim } from './victims.js';
 
 export interface ChaosOptions {
@@ -23,6 +24,8 @@ export interface ChaosOptions {
   readonly say: (line: string) => void;
   /** Keep the folder, for a look at what was found. */
   readonly keep: boolean;
+  /** Files in a real HDFS and leases in a real ZooKeeper, whose servers are struck too. */
+  readonly stack?: boolean;
 }
 
 export interface ChaosReport {
@@ -57,6 +60,7 @@ interface Scene {
   readonly victims: readonly Victim[];
   readonly server: Victim;
   readonly recovery: Recovery;
+  readonly stack: ChaosStack | undefined;
   /** Whom it strikes, for who reads along. */
   readonly strikes: (names: string) => void;
 }
@@ -120,13 +124,20 @@ const pauseServer: Fault = async ({ random, server }) => {
   return 'pause nats-server';
 };
 
+const strikeStack: Fault = async ({ random, stack, strikes }) => (await stack?.strike(random, strikes)) ?? '';
+
 const faults: readonly Fault[] = [killOne, killOne, killOne, pauseOne, pauseOne, stopOne, killSeveral, killServer, pauseServer];
+
+const stackFaults: readonly Fault[] = [strikeStack, strikeStack, strikeStack, strikeStack];
 
 export const runChaos = async (options: ChaosOptions): Promise<ChaosReport> => {
   const { seed, seconds, instances, port, httpPort, say } = options;
   const random = new Random(seed);
   const data = await mkdtemp(path.join(tmpdir(), 'tidemark-chaos-'));
-  const { server, actors, endNow } = await makeVictims({ data, port, httpPort, instances, logFile: path.join(data, 'actors.log') });
+  const stack = options.stack === true ? await startChaosStack(path.join(data, 'stack'), say) : undefined;
+  if (stack !== undefined) process.once('exit', stack.endNow);
+  const logFile = path.join(data, 'actors.log');
+  const { server, actors, endNow } = await makeVictims({ data, port, httpPort, instances, logFile, flags: stack?.flags ?? [] });
   process.once('exit', endNow);
   const load = new Load(new Random(seed + 1), options.messagesPerSecond);
   const tally: Record<string, number> = {};
@@ -138,6 +149,7 @@ export const runChaos = async (options: ChaosOptions): Promise<ChaosReport> => {
     await load.start(server.url);
     watcher.start();
     await recovery.start();
+    const every = stack === undefined ? faults : [...faults, ...stackFaults];
     const startedAt = performance.now();
     const until = startedAt + seconds * 1_000;
     while (performance.now() < until) {
@@ -147,7 +159,7 @@ export const runChaos = async (options: ChaosOptions): Promise<ChaosReport> => {
       const strikes = (names: string): void => {
         struck = ` ${names}`;
       };
-      const name = await random.pick(faults)({ random, victims: actors, server, recovery, strikes });
+      const name = await random.pick(every)({ random, victims: actors, server, recovery, stack, strikes });
       tally[name] = (tally[name] ?? 0) + 1;
       say(
         `${Math.round(performance.now() - startedAt)} ms ${name}${struck}; ${load.counts.sealed} of ${load.counts.added} sealed, ${watcher.reads} reads, position ${watcher.position.join(',')}`,
@@ -164,7 +176,8 @@ export const runChaos = async (options: ChaosOptions): Promise<ChaosReport> => {
     await watcher.until(readings.length);
     const drainedMs = Math.round(performance.now() - drainFrom);
     const { rows, terms } = await watcher.whole();
-    const files = compareView(await readBatchFiles(server.url, data, readings.length), readings);
+    const home = { storage: stack?.storage ?? 'local', data, copiesBytesMax: 2 ** 30 };
+    const files = compareView(await readBatchFiles(server.url, home, readings.length), readings);
     return {
       seed,
       faults: tally,
@@ -192,6 +205,10 @@ export const runChaos = async (options: ChaosOptions): Promise<ChaosReport> => {
     server.resume();
     await server.stop();
     process.removeListener('exit', endNow);
+    if (stack !== undefined) {
+      await stack.stop();
+      process.removeListener('exit', stack.endNow);
+    }
     if (!options.keep) await rm(data, { recursive: true, force: true, maxRetries: 5 });
   }
 };

@@ -120,6 +120,8 @@ export interface VictimSettings {
   readonly httpPort: number;
   readonly instances: number;
   readonly logFile: string;
+  /** For `start NAME`, besides. */
+  readonly flags?: readonly string[];
 }
 
 /** For `start NAME`: joined to that server, with short times, so that much happens in little time. */
@@ -157,7 +159,7 @@ export const makeVictims = async (
   const { data, port, httpPort, instances, logFile } = settings;
   const server = new ServerVictim(() => startNatsServer({ data, port, httpPort }));
   await server.start();
-  const flags = flagsOf({ url: server.url, data, httpPort });
+  const flags = [...flagsOf({ url: server.url, data, httpPort }), ...(settings.flags ?? [])];
   const actors = Array.from({ length: instances }, (_, i) =>
     groups.map((group) => new ActorVictim(`${group.join('+')} ${i}`, ['start', ...group, ...flags], path.resolve(logFile))),
   ).flat();
