@@ -12,6 +12,8 @@
  * W2  part.stored is published only after its file is on disk under its name.
  * W4  A part's rows depend on its range alone, and it ends where a segment and an update end.
  */
+import { randomUUID } from 'node:crypto';
+import { rm } from 'node:fs/promises';
 import { merge } from 'rxjs';
 import type { Env } from '../infra/actor/env.js';
 import { every } from '../infra/actor/every.js';
@@ -183,7 +185,7 @@ const notePlace = (state: WindowerState): Output[] => {
 };
 
 const storePart = async (
-  { storage, engine, instance }: Env,
+  { storage, engine }: Env,
   partition: number,
   from: number,
   at: SegmentsAt,
@@ -193,9 +195,13 @@ const storePart = async (
 ): Promise<Output[]> => {
   const { viewFiles } = await engine();
   const path = partPath(partition, from, at.offset);
-  const local = `${storage.workFolder}/part-${partition}-${from}-${at.offset}-${instance}.parquet`;
-  await viewFiles.write(local, rows, { partition: String(partition), from: String(from), to: String(at.offset) });
-  const { bytes, sha256 } = await storage.adopt(local, path);
+  // A name of its own: a life that was lost may still be storing the same part, when storage is slow.
+  const local = `${storage.workFolder}/part-${randomUUID()}.parquet`;
+  const stored = async () => {
+    await viewFiles.write(local, rows, { partition: String(partition), from: String(from), to: String(at.offset) });
+    return await storage.adopt(local, path);
+  };
+  const { bytes, sha256 } = await stored().finally(() => rm(local, { force: true }));
   const body: PartStored = {
     partition,
     from,
