@@ -18,7 +18,9 @@ import { setTimeout } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import { openBus } from '../../infra/bus/nats.js';
 import { connectSource } from '../../infra/client/connect.js';
+import { PromiseError } from '../../infra/errors.js';
 import { openDuckdb } from '../../infra/sql/duckdb.js';
+import type { ViewProved } from '../../protocol/messages/batch.js';
 import { askBatch } from '../ask-batch.js';
 import { startBenchSystem } from '../bench/bench-system.js';
 import { randomOf } from '../chaos/random.js';
@@ -142,9 +144,23 @@ const importSome = async (count: number): Promise<void> => {
   }
 };
 
+/** On a machine that others use as well a scheduler may lose its lease, and its successor abandons what it began. */
+const abandonedMax = 5;
+
+const askUntilProved = async (kind: 'batch' | 'rebuild'): Promise<ViewProved | null> => {
+  for (let abandoned = 0; ; abandoned++) {
+    try {
+      return await askBatch(bus, kind, batchMs);
+    } catch (error) {
+      if (!(error instanceof PromiseError && error.message.endsWith('its scheduler is gone')) || abandoned === abandonedMax) throw error;
+      say(`${error.message}: asked for again`);
+    }
+  }
+};
+
 const batch = async (kind: 'batch' | 'rebuild'): Promise<string | null> => {
   let isDone = false;
-  const proving = askBatch(bus, kind, batchMs).finally(() => {
+  const proving = askUntilProved(kind).finally(() => {
     isDone = true;
   });
   proving.catch(() => undefined);
