@@ -6,6 +6,7 @@ import { writeParquet } from '../../infra/answers/parquet.js';
 import { Gathered, Turns } from './gathered.js';
 import { descriptions } from './openapi.js';
 import { formats, oneOf, onlyKnown, type Parameters, readViewQuestion, readWhole, readZone, type ViewQuestion } from './parameters.js';
+import { RowTexts } from './row-texts.js';
 import { readSeries } from './series.js';
 import { readSummary } from './summary.js';
 import { csvPieces, etagOf, exactRows, fileNameOf, isSame, jsonPieces, readAnswer, termsHeaders, type ViewAnswer } from './view-answer.js';
@@ -15,6 +16,9 @@ import type { ViewReader } from './view-reader.js';
 const wholeRowsMax = 100_000;
 /** Parquet files that are made at a time. */
 const parquetsMax = 1;
+
+/** Rows' JSON that is kept: two days of 20 services by minute. */
+const textBytesMax = 24 * 1024 * 1024;
 
 const keyOf = (...parts: readonly unknown[]): string => JSON.stringify(parts);
 
@@ -53,6 +57,7 @@ export const addAnswers = (server: FastifyInstance, reader: ViewReader): void =>
   const answers = new Gathered<Made>();
   const told = new Gathered<Told>();
   const parquets = new Turns(parquetsMax);
+  const texts = new RowTexts(textBytesMax);
 
   server.get('/views', { schema: descriptions.views }, async (request, reply) => {
     const given = request.query as Parameters;
@@ -72,7 +77,7 @@ export const addAnswers = (server: FastifyInstance, reader: ViewReader): void =>
       return reply.send(await parquets.take(() => writeParquet({ rows: exactRows(answer), terms: answer.terms }, undefined)));
     }
     reply.type(format === 'json' ? 'application/json; charset=utf-8' : 'text/csv; charset=utf-8; header=present');
-    const pieces = format === 'json' ? jsonPieces(answer, etag) : csvPieces(answer);
+    const pieces = format === 'json' ? jsonPieces(answer, etag, (chunk) => texts.textOf(chunk, question.step)) : csvPieces(answer);
     return reply.send(
       answer.rows <= wholeRowsMax ? wholeOf(made, pieces) : Readable.from(pieces, { objectMode: false, highWaterMark: 65_536 }),
     );

@@ -88,7 +88,7 @@ class Found {
   #cut(): void {
     this.#kept.sort(
       (a, b) =>
-        b.peaks.length - a.peaks.length ||
+        Number(b.peaks.length > 0) - Number(a.peaks.length > 0) ||
         (a.timestamp < b.timestamp ? -1 : a.timestamp > b.timestamp ? 1 : a.partition - b.partition || a.offset - b.offset),
     );
     this.#kept.length = Math.min(this.#kept.length, this.question.limit);

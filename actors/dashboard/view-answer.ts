@@ -8,8 +8,8 @@ import { csvCell, viewColumns } from '../../infra/answers/csv.js';
 import { decodeRowBlocks, eachBlockRow } from '../../protocol/messages/row-blocks.js';
 import { type RowTuple, toTuple } from '../../protocol/messages/row-tuple.js';
 import type { Terms } from '../../protocol/messages/view.js';
-import { type MinuteRow, toViewRow } from '../../protocol/minute-row.js';
-import { columnsWriter, type WriteRow } from '../merger/row-text.js';
+import { toViewRow } from '../../protocol/minute-row.js';
+import type { WriteRow } from '../merger/row-text.js';
 import { type Format, ParameterError, type ViewQuestion } from './parameters.js';
 import type { ViewReader } from './view-reader.js';
 
@@ -60,25 +60,25 @@ const csvWriter = (service: string): WriteRow => {
   };
 };
 
-const chunkText = (chunk: Uint8Array, writerOf: (service: string) => WriteRow, between: string): Buffer => {
+const csvText = (chunk: Uint8Array): Buffer => {
   const texts: string[] = [];
   let writing: string | undefined;
   let write: WriteRow = () => '';
-  eachBlockRow(chunk, (service, minute, row: MinuteRow) => {
+  eachBlockRow(chunk, (service, minute, row) => {
     if (service !== writing) {
       writing = service;
-      write = writerOf(service);
+      write = csvWriter(service);
     }
     texts.push(write(minute, row));
   });
-  return Buffer.from(texts.join(between));
+  return Buffer.from(texts.join(''));
 };
 
 /** The answer in pieces, each made when it is asked for. */
-export function* jsonPieces({ chunks, terms }: ViewAnswer, etag: string): Generator<Buffer> {
+export function* jsonPieces({ chunks, terms }: ViewAnswer, etag: string, textOf: (chunk: Uint8Array) => Buffer): Generator<Buffer> {
   let before = '{"rows":[';
   for (const chunk of chunks) {
-    const text = chunkText(chunk, columnsWriter, ',');
+    const text = textOf(chunk);
     if (text.length === 0) continue;
     yield Buffer.from(before);
     yield text;
@@ -89,7 +89,7 @@ export function* jsonPieces({ chunks, terms }: ViewAnswer, etag: string): Genera
 
 export function* csvPieces({ chunks }: ViewAnswer): Generator<Buffer> {
   yield Buffer.from(`${viewColumns.join(',')}\r\n`);
-  for (const chunk of chunks) yield chunkText(chunk, csvWriter, '');
+  for (const chunk of chunks) yield csvText(chunk);
 }
 
 /** Exact rows, for a Parquet file. */
