@@ -33,6 +33,8 @@ export interface LogOptions {
   start: LogStart;
   /** How many messages may be held here and asked for together. */
   held?: number;
+  /** How often the server says that it is there while nothing comes; after four in vain the reader is lost. Default 2,000 ms. */
+  heartbeatMs?: number;
   /** Called whenever something arrived, or the reader was lost. */
   arrived?: () => void;
 }

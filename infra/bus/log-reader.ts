@@ -12,7 +12,7 @@ import { RetryableError } from '../errors.js';
 import type { LogMessage, LogOptions, LogReader, LogStart } from './bus.js';
 import { newInbox } from './credentials.js';
 
-const heartbeatMs = 2_000;
+const heartbeatMsDefault = 2_000;
 const requestMs = 30_000;
 /** Of one request, and what may be held when another is made; a message has at most 1 MiB. */
 const requestBytesMax = 2 * 1024 * 1024;
@@ -89,7 +89,8 @@ export const openLogReader = async (
     num_replicas: 1,
     inactive_threshold: nanos(60_000),
   });
-  return new PullReader(connection, manager, stream, consumer.name, held, consumer.num_pending, options.arrived);
+  const { heartbeatMs = heartbeatMsDefault, arrived } = options;
+  return new PullReader(connection, manager, stream, consumer.name, held, consumer.num_pending, heartbeatMs, arrived);
 };
 
 class PullReader implements LogReader {
@@ -113,6 +114,7 @@ class PullReader implements LogReader {
     private readonly consumer: string,
     private readonly held: number,
     pending: number,
+    private readonly heartbeatMs: number,
     private readonly arrived: (() => void) | undefined,
   ) {
     this.pending = pending;
@@ -120,7 +122,8 @@ class PullReader implements LogReader {
     this.subscription = connection.subscribe(this.inbox, { callback: (error, message) => this.heard(error, message) });
     this.watch = setInterval(() => {
       // Where nothing is asked for, since what came is not taken yet, there is nothing to hear.
-      if (this.asked > 0 && Date.now() - this.heardAt > 4 * heartbeatMs) this.fail(`nothing heard for ${4 * heartbeatMs} ms`);
+      const silentMsMax = 4 * heartbeatMs;
+      if (this.asked > 0 && Date.now() - this.heardAt > silentMsMax) this.fail(`nothing heard for ${silentMsMax} ms`);
     }, heartbeatMs);
     this.watch.unref();
     connection.closed().then(
@@ -220,7 +223,7 @@ class PullReader implements LogReader {
     this.asked += room;
     this.connection.publish(
       `$JS.API.CONSUMER.MSG.NEXT.${this.stream}.${this.consumer}`,
-      JSON.stringify({ batch: room, max_bytes: requestBytesMax, expires: nanos(requestMs), idle_heartbeat: nanos(heartbeatMs) }),
+      JSON.stringify({ batch: room, max_bytes: requestBytesMax, expires: nanos(requestMs), idle_heartbeat: nanos(this.heartbeatMs) }),
       { reply: this.inbox },
     );
   }

@@ -85,6 +85,37 @@ t.test('a reader goes on from a sequence, or from a time', async (t) => {
   }
 });
 
+t.test('a reader whose messages are not taken is not lost: where nothing is asked for there is nothing to hear', async (t) => {
+  const bus = await open(t);
+  const count = 50;
+  for (let i = 0; i < count; i++) await bus.publish('reading.rejected.3', String(i));
+  const heartbeatMs = 100;
+  const reader = await bus.read('REJECTED', { filter: 'reading.rejected.3', start: 'first', held: 10, heartbeatMs });
+  t.teardown(() => reader.close());
+  await reader.ready();
+  await new Promise((resolve) => setTimeout(resolve, 10 * heartbeatMs)); // the silence itself: more than twice what loses a reader
+  const seen: string[] = [];
+  while (seen.length < count) {
+    await reader.ready();
+    seen.push(...reader.take(4).map(({ body }) => Buffer.from(body).toString()));
+  }
+  t.same(
+    seen,
+    Array.from({ length: count }, (_, i) => String(i)),
+  );
+});
+
+t.test('a reader that asks a server which says nothing any more is lost', async (t) => {
+  const bus = await open(t);
+  const reader = await bus.read('REJECTED', { start: 'new', heartbeatMs: 100 });
+  nats.pause();
+  t.teardown(() => nats.resume());
+  await reader.ready();
+  t.throws(() => reader.take(1), { code: 'E_RETRY', message: /nothing heard for 400 ms/ });
+  nats.resume();
+  await reader.close();
+});
+
 t.test('F5: when the connection is lost, its readers and publishes fail and none comes back by itself', async (t) => {
   const bus = await openBus({ nats: nats.url }, 'test');
   const reader = await bus.read('REJECTED', { start: 'new' });
