@@ -18,7 +18,10 @@ const fewRows = 60;
 
 const isSmall = (file: MonthFile): boolean => file.rows <= fewRows;
 
-/** What is read together: so many rows are in memory besides what is kept. A larger file is read alone. */
+/** Of a larger file its rows cost more than its opening: it is read alone. */
+export const togetherRowsMax = 2_000;
+
+/** What is read together: so many rows are in memory besides what is kept. */
 const groupRowsMax = 20_000;
 const groupFilesMax = 256;
 
@@ -123,9 +126,13 @@ export class MonthCache {
     return hours;
   }
 
-  /** Reads a group of files (groupsOfFiles) at once, so that `load` finds them. Of one that cannot be read, `load` says why. */
+  /**
+   * Reads the small ones of a group of files (groupsOfFiles) at once, so that `load` finds them. Of one that cannot be read,
+   * `load` says why.
+   */
   async prefetch(files: readonly MonthFile[]): Promise<void> {
-    const missing = files.filter(({ path }) => !this.#minutes.has(path));
+    const missing = files.filter(({ path, rows }) => rows <= togetherRowsMax && !this.#minutes.has(path));
+    if (missing.length < 2) return;
     const read = await this.#read(missing).catch(() => []);
     for (const [i, columns] of read.entries()) this.#keep(missing[i] as MonthFile, columns);
   }

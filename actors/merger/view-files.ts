@@ -5,7 +5,7 @@ import type { Storage } from '../../infra/storage/storage.js';
 import type { MonthFile } from '../../protocol/messages/batch.js';
 import type { PartStored } from '../../protocol/messages/part-stored.js';
 import { sumMessages } from './columns.js';
-import type { ReadMonths } from './month-cache.js';
+import { type ReadMonths, togetherRowsMax } from './month-cache.js';
 import { RowTable } from './row-table.js';
 
 /** The rows of a stored part; null when it holds no record. @throws PromiseError, FileMissingError */
@@ -46,12 +46,17 @@ export const monthReader =
       const some = files.slice(from, from + checkedTogether);
       localFiles.push(...(await Promise.all(some.map((file) => storage.local(file.path, file)))));
     }
-    const [only] = localFiles;
-    const months =
-      only !== undefined && localFiles.length === 1
-        ? [await viewFiles.read(only, { singleService: true })]
-        : await viewFiles.readMonths(localFiles);
-    for (const [i, file] of files.entries()) mustBeAsNamed(file, months[i] as RowColumns);
+    const isTogether = files.map(({ rows }) => files.length > 1 && rows <= togetherRowsMax);
+    const together = await viewFiles.readMonths(localFiles.filter((_, i) => isTogether[i]));
+    let next = 0;
+    const months: RowColumns[] = [];
+    for (const [i, file] of files.entries()) {
+      const columns = isTogether[i]
+        ? (together[next++] as RowColumns)
+        : await viewFiles.read(localFiles[i] as string, { singleService: true });
+      mustBeAsNamed(file, columns);
+      months.push(columns);
+    }
     return months;
   };
 

@@ -105,8 +105,8 @@ t.test('small files are read together, within bounds; one that cannot be read ke
   await months.prefetch([a, b, bad]);
   t.equal((await months.load(a)).length, 2);
   await t.rejects(months.load(bad), { message: 'bad' });
-  await months.prefetch([a, b]);
-  t.same(reads, [3, 1, 1, 1], 'what is here is not read again');
+  await months.prefetch([a, b, large]);
+  t.same(reads, [3, 1, 1], 'one alone, and a large one, wait until they are needed');
   t.equal((await months.load(b, 'hour')).length, 60, 'a small file has no hours of its own');
   t.equal(reads.length, 4);
   const few = new MonthCache(read, 10 * keptBytesOf(1));
@@ -124,7 +124,15 @@ t.test('a file with another number of records than was promised is not answered 
   partition.readings.push({ service: 's', at: 1e12, cpu: 1, ram: 1, disk: 1, refusedBefore: 0 });
   const part = partition.part(0, 1);
   const storage = { local: async (path: string) => path } as unknown as LocalStorage;
-  const viewFiles: ViewFiles = { write: async () => undefined, read: async (path) => files.at(path), readMonths: async () => [] };
+  const alone: string[] = [];
+  const viewFiles: ViewFiles = {
+    write: async () => undefined,
+    read: async (path) => {
+      alone.push(path);
+      return files.at(path);
+    },
+    readMonths: async (paths) => paths.map((path) => files.at(path)),
+  };
   t.equal((await loadPart(storage, viewFiles, part))?.length, 1);
   await t.rejects(loadPart(storage, viewFiles, { ...part, to: 2 }), { code: 'E_PROMISE' });
   const { file: _, ...without } = part;
@@ -133,6 +141,17 @@ t.test('a file with another number of records than was promised is not answered 
   t.equal((await monthReader(storage, viewFiles)([month(path, 1)]))[0]?.length, 1);
   await t.rejects(monthReader(storage, viewFiles)([{ ...month(path, 1), msg_num: 2 }]), { code: 'E_PROMISE' });
   await t.rejects(monthReader(storage, viewFiles)([{ ...month(path, 1), rows: 2 }]), { code: 'E_PROMISE' });
+  const large = month('large', 3_000);
+  files.put('large', rowsOf(3_000));
+  alone.length = 0;
+  const small = month(path, 1);
+  const several = await monthReader(storage, viewFiles)([small, large, small]);
+  t.same(
+    several.map(({ length }) => length),
+    [1, 3_000, 1],
+  );
+  t.same(alone, ['large'], 'small ones are read together');
+  await t.rejects(monthReader(storage, viewFiles)([small, { ...small, msg_num: 2 }]), { code: 'E_PROMISE' });
 });
 
 t.test('M1: a question waits until the view has got as far as it asks, or for as long as it says', async (t) => {
