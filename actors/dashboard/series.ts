@@ -9,7 +9,7 @@ import { formatInstant } from '../../protocol/time.js';
 import { toPercent } from '../../protocol/units.js';
 import { stepStart } from '../../protocol/zone.js';
 import type { ViewQuestion } from './parameters.js';
-import type { ViewReader } from './view-reader.js';
+import type { Asks } from './view-reader.js';
 
 export interface SeriesColumns {
   mean: number[];
@@ -115,7 +115,7 @@ class Bucket {
 }
 
 /** @throws what the reader throws */
-export const readSeries = async (reader: ViewReader, question: ViewQuestion, zone: string, points: number): Promise<Series> => {
+export const readSeries = async (reader: Asks, question: ViewQuestion, zone: string, points: number): Promise<Series> => {
   const bucketMinutes = bucketMinutesOf(question.from, question.to, points);
   const grain = (question.to - question.from) / minuteMs > minutesMax && bucketMinutes >= 60 ? 'hour' : 'minute';
   const startOf = bucketStarts(bucketMinutes, zone);

@@ -41,6 +41,9 @@ export class ConnectionKept {
   }
 }
 
+/** Whoever answers questions, chunk by chunk. */
+export type Asks = Pick<ViewReader, 'ask'>;
+
 export class ViewReader {
   readonly #turns = new Turns(questionsMax);
   /** The newest position that was answered. */

@@ -42,6 +42,8 @@ export interface Served {
   readonly asked: ViewAsked[];
   /** Until it resolves, nothing is answered. */
   hold: Promise<void> | undefined;
+  /** What is answered instead of rows. */
+  refusal: { error: string; code: string } | undefined;
   readonly feed: EventFeed;
 }
 
@@ -88,12 +90,12 @@ export const serve = async (t: Test, { token }: { token?: string } = {}): Promis
     dropped: () => undefined,
     answered: () => undefined,
   });
-  const served: Served = { server, bus, nats: url, rows: [], terms: newTerms(), asked: [], hold: undefined, feed };
+  const served: Served = { server, bus, nats: url, rows: [], terms: newTerms(), asked: [], hold: undefined, refusal: undefined, feed };
   bus.hear('view.asked', (message) => {
     const asked = JSON.parse(Buffer.from(message.body).toString('utf8')) as ViewAsked;
     served.asked.push(asked);
-    const { rows, terms, hold } = served;
-    const respond = (): void => message.respond(blocksOf(answerOf(rows, asked), terms));
+    const { rows, terms, hold, refusal } = served;
+    const respond = (): void => message.respond(refusal ? JSON.stringify(refusal) : blocksOf(answerOf(rows, asked), terms));
     if (hold === undefined) respond();
     else void hold.then(respond);
   });

@@ -89,6 +89,25 @@ t.test('equal questions share an answer, but never one that was asked for before
   t.equal(served.asked.length, 2, 'the three that came later share the second');
 });
 
+t.test('D1: what was answered once is the least that is answered next, whichever merger answers', async (t) => {
+  const served = await serve(t);
+  const get = async (query = range) => (await served.server.inject({ url: `/api/v1/views?${query}`, headers: local })).statusCode;
+  await get();
+  await get(`${range}&after=8`);
+  served.terms = { ...served.terms, position: [10, 4] };
+  await get();
+  await get();
+  t.same(
+    served.asked.map(({ after }) => after),
+    [[], [8, 9], [7, 9], [10, 9]],
+  );
+  served.refusal = { error: 'the view has got to 1,1, not yet to 10,9, within 10 ms', code: 'E_OUT_OF_REACH' };
+  t.equal(await get(), 503);
+  served.refusal = undefined;
+  t.equal(await get(), 200, 'data that was made anew is answered from again');
+  t.same(served.asked.at(-1)?.after, []);
+});
+
 t.test('CSV: names are inert, terms stand in headers, the file has a name of times', async (t) => {
   const served = await serve(t);
   served.rows = ['=HYPERLINK("http://x")', '+1', '-1', '@x', '\tx', 'a,"b"\r\nSet-Cookie: x=1', '../up'].map((name) => rowOf(name, minute));
