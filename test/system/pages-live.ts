@@ -75,7 +75,7 @@ export const openPage = async (
     `addEventListener('securitypolicyviolation', (e) => console.error('CSP: ' + e.violatedDirective + ' ' + e.blockedURI))`,
   );
   const settled = async (): Promise<string> => {
-    await page.waitForFunction(`['ready', 'empty', 'error'].includes(document.documentElement.dataset.state)`);
+    await holds(page, `['ready', 'empty', 'error'].includes(document.documentElement.dataset.state)`);
     return (await page.evaluate('document.documentElement.dataset.state')) as string;
   };
   return {
@@ -86,7 +86,7 @@ export const openPage = async (
     async go(path) {
       await page.goto(address + path);
       await settled();
-      await page.waitForFunction(`document.querySelector('[aria-busy=true]') === null`);
+      await holds(page, `document.querySelector('[aria-busy=true]') === null`);
     },
     async axe() {
       // By the debugger, not by a script element: the page's policy allows none.
@@ -102,8 +102,17 @@ export const openPage = async (
   };
 };
 
+/** Waits until an expression holds in the page, also across a navigation. (Playwright's own way takes `eval`, which the policy refuses.) */
+export const holds = async (page: Page, expression: string): Promise<void> => {
+  await until(async () => ((await page.evaluate(expression).catch(() => undefined)) ? true : undefined));
+};
+
 /** As a person sees it, with the breaks between blocks. */
-export const textOf = (locator: Locator): Promise<string> => locator.evaluate('(element) => element.innerText');
+export const textOf = (locator: Locator): Promise<string> =>
+  locator.evaluate((element) => {
+    const { innerText } = element as unknown as { innerText: string };
+    return innerText;
+  });
 
 /** The text of each cell of the summary, by service and column. */
 export const readSummary = (page: Page): Promise<Record<string, Record<string, string>>> =>

@@ -1,7 +1,7 @@
 /** What the pages say when something is not there: loading, empty, partial, failed, lost; and how soon they are there. */
 import t from 'tap';
 import { openBrowser } from '../chromium.js';
-import { openPage, startPages, textOf } from './pages-live.js';
+import { holds, openPage, startPages, textOf } from './pages-live.js';
 import { publishAll, type Reading } from './system.js';
 
 const minuteMs = 60_000;
@@ -21,6 +21,8 @@ const madeSeries = (from: number, minutes: number, bucketMinutes: number, servic
     return { service, time, msg_num: time.map(() => 60 * bucketMinutes), cpu: columns(0), ram: columns(5), disk: columns(9) };
   }),
 });
+
+t.setTimeout(300_000);
 
 t.test('the states of the pages', { timeout: 300_000 }, async (t) => {
   const browser = await openBrowser(t);
@@ -97,7 +99,7 @@ t.test('the states of the pages', { timeout: 300_000 }, async (t) => {
     const { page, axe } = await openPage(t, browser, system.address);
     await page.route('**/api/v1/events*', (route) => route.abort());
     await page.goto(`${system.address}/analysis`);
-    await page.waitForFunction(`/not live: \\d+ s behind/.test(document.querySelector('#live').textContent)`);
+    await holds(page, `/not live: \\d+ s behind/.test(document.querySelector('#live').textContent)`);
     await page.locator('[data-kind=stale]').waitFor();
     t.same(await axe(), []);
     await page.unroute('**/api/v1/events*');
@@ -115,7 +117,7 @@ t.test('the states of the pages', { timeout: 300_000 }, async (t) => {
     const ready = await timed(
       async () => {
         await go('/analysis?service=web&service=db');
-        await page.waitForFunction(`performance.getEntriesByName('ready').length > 0`);
+        await holds(page, `performance.getEntriesByName('ready').length > 0`);
         return Number(await page.evaluate(`performance.getEntriesByName('ready')[0].startTime`));
       },
       (ms) => ms <= 1_000,
@@ -131,7 +133,7 @@ t.test('the states of the pages', { timeout: 300_000 }, async (t) => {
     const drawn = await timed(
       async () => {
         await go(`/analysis?from=now-30d${services.map((one) => `&service=${one}`).join('')}`);
-        await page.waitForFunction(`performance.getEntriesByName('series-drawn').length > 0`);
+        await holds(page, `performance.getEntriesByName('series-drawn').length > 0`);
         return Number(await page.evaluate(`performance.getEntriesByName('series-drawn')[0].duration`));
       },
       (ms) => ms <= 500,

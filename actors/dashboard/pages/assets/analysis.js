@@ -29,6 +29,8 @@ const silentAfterMs = 3 * minuteMs;
 const refreshMsMin = 1_000;
 /** A range that ends now moves on, also when nothing comes. */
 const moveMs = 15_000;
+/** How often it is asked again for an answer from the batch that was proved last. */
+const asksForProofMax = 10;
 
 let state = readLink(location.search);
 /** @type {{ summary: Summary, span: Span } | undefined} */
@@ -45,6 +47,7 @@ let link;
 let asking;
 let tookMs = 0;
 let askedAt = 0;
+let asksForProof = 0;
 /** @type {number | undefined} */
 let refreshTimer;
 
@@ -139,6 +142,7 @@ const load = (quiet) => {
   if (span === undefined) {
     asking = undefined;
     root.dataset.state = 'error';
+    endWaiting();
     return notices.set('error', 'This range cannot be read: “from” has to be before “to”, each a time or now, now-6h, today, yesterday.', {
       tone: 'bad',
     });
@@ -193,10 +197,26 @@ const load = (quiet) => {
   ).then(() => {
     if (asking !== life) return;
     asking = undefined;
+    endWaiting();
     tookMs = Date.now() - askedAt;
+    followProof();
     if (root.dataset.state === 'loading') root.dataset.state = 'ready';
     if (series !== undefined) performance.mark('ready');
   });
+};
+
+/** What is not there now does not come: it failed, and a notice says why. */
+const endWaiting = () => {
+  for (const id of ['summary', 'charts']) byId(id).setAttribute('aria-busy', 'false');
+};
+
+/** Answers come from a batch just after it is proved; the proof may have been heard of before. */
+const followProof = () => {
+  const { batch } = shown?.summary.terms ?? {};
+  const isBehind =
+    proof !== undefined && batch !== undefined && proof.batch !== batch && (proof.differences === 0 || proof.repaired === true);
+  asksForProof = isBehind ? asksForProof + 1 : 0;
+  if (isBehind && asksForProof <= asksForProofMax) refreshSoon();
 };
 
 const clear = () => {

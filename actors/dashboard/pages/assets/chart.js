@@ -233,7 +233,8 @@ export class Chart {
     for (const mark of this.#marks) mark.remove();
     this.#marks = this.#peaks.map((peak) => {
       const time = clock(peak.at, zone, 'second');
-      const label = `peak of ${this.metric}, ${visible(peak.service)}: ${percent(peak.value)} at ${dateClock(peak.at, zone, 'ms')}`;
+      const words = `${percentNumber(peak.value)} % · ${time}`;
+      const label = `${words}, peak of ${this.metric}, ${visible(peak.service)}, ${dateClock(peak.at, zone, 'ms')}`;
       const mark = element(
         'button',
         {
@@ -243,7 +244,7 @@ export class Chart {
           title: `${label}. Press for the raw message.`,
           onclick: () => this.events.onPeak(peak, this.metric),
         },
-        element('span', { 'aria-hidden': 'true' }, `${percentNumber(peak.value)} % · ${time}`),
+        element('span', { 'aria-hidden': 'true' }, words),
       );
       mark.style.color = peak.colour;
       for (const type of ['mousedown', 'dblclick']) mark.addEventListener(type, (event) => event.stopPropagation());

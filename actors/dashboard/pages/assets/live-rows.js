@@ -55,7 +55,7 @@ export const createLiveRows = (root) => {
   const waiting = element('p', { class: 'quiet' }, 'No new rows yet: they come in here as readings arrive.');
   const table = element(
     'div',
-    { class: 'scroll', tabindex: '0', role: 'region', 'aria-label': 'Newest rows', hidden: true },
+    { class: 'scroll', tabindex: '0', role: 'region', 'aria-label': 'Table of the newest rows', hidden: true },
     element(
       'table',
       { class: 'rows' },
