@@ -19,6 +19,8 @@ export interface ChaosOptions {
   readonly seconds: number;
   readonly instances: number;
   readonly messagesPerSecond: number;
+  /** As the setting. */
+  readonly leaseTtl?: string;
   readonly port: number;
   readonly httpPort: number;
   readonly say: (line: string) => void;
@@ -137,7 +139,8 @@ export const runChaos = async (options: ChaosOptions): Promise<ChaosReport> => {
   const stack = options.stack === true ? await startChaosStack(path.join(data, 'stack'), say) : undefined;
   if (stack !== undefined) process.once('exit', stack.endNow);
   const logFile = path.join(data, 'actors.log');
-  const { server, actors, endNow } = await makeVictims({ data, port, httpPort, instances, logFile, flags: stack?.flags ?? [] });
+  const flags = [...(stack?.flags ?? []), '--lease-ttl', options.leaseTtl ?? '1.5s'];
+  const { server, actors, endNow } = await makeVictims({ data, port, httpPort, instances, logFile, flags });
   process.once('exit', endNow);
   const load = new Load(new Random(seed + 1), options.messagesPerSecond);
   const tally: Record<string, number> = {};
