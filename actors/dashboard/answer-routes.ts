@@ -25,7 +25,7 @@ const keyOf = (...parts: readonly unknown[]): string => JSON.stringify(parts);
 interface Made {
   readonly answer: ViewAnswer;
   /** The body, once somebody needed it. */
-  whole: Buffer | undefined;
+  whole: Promise<Buffer> | undefined;
 }
 
 /** A text that belongs to an ETag. */
@@ -41,8 +41,18 @@ const sendOrSame = (request: FastifyRequest, reply: FastifyReply, etag: string):
   return true;
 };
 
-const wholeOf = (made: Made, pieces: Iterable<Buffer>): Buffer => {
-  made.whole ??= Buffer.concat([...pieces]);
+/** Others get a turn between the pieces. */
+const gather = async (pieces: Iterable<Buffer>): Promise<Buffer> => {
+  const gathered: Buffer[] = [];
+  for (const piece of pieces) {
+    gathered.push(piece);
+    if (piece.length > 65_536) await new Promise(setImmediate);
+  }
+  return Buffer.concat(gathered);
+};
+
+const wholeOf = (made: Made, pieces: Iterable<Buffer>): Promise<Buffer> => {
+  made.whole ??= gather(pieces);
   return made.whole;
 };
 
@@ -79,7 +89,7 @@ export const addAnswers = (server: FastifyInstance, reader: ViewReader): void =>
     reply.type(format === 'json' ? 'application/json; charset=utf-8' : 'text/csv; charset=utf-8; header=present');
     const pieces = format === 'json' ? jsonPieces(answer, etag, (chunk) => texts.textOf(chunk, question.step)) : csvPieces(answer);
     return reply.send(
-      answer.rows <= wholeRowsMax ? wholeOf(made, pieces) : Readable.from(pieces, { objectMode: false, highWaterMark: 65_536 }),
+      answer.rows <= wholeRowsMax ? await wholeOf(made, pieces) : Readable.from(pieces, { objectMode: false, highWaterMark: 65_536 }),
     );
   });
 

@@ -25,7 +25,7 @@ import { ConnectionKept, ViewReader } from './view-reader.js';
 
 export type DashboardWorld = WorldOfActors & {
   /** What `tidemark status --json` says. */
-  readonly readStatus: (bus: Bus) => Promise<unknown>;
+  readonly readStatus: (bus: Bus | Error) => Promise<unknown>;
 };
 
 export interface Dashboard extends RunningActor {

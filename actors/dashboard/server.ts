@@ -68,9 +68,13 @@ const isPublic = (url: string): boolean => /^\/(?:login(?:\?|$)|assets\/)/.test(
 
 const addAccess = (server: FastifyInstance, access: Access): void => {
   server.addHook('onRequest', async (request, reply) => {
-    const { host, authorization, cookie } = request.headers;
+    const { host, authorization, cookie, 'sec-fetch-site': site } = request.headers;
     if (!access.isHost(host)) {
       return reply.code(421).send(errorBody('E_HOST', 'this name is not one of this machine: ask http://127.0.0.1 or http://localhost'));
+    }
+    // A page of another site cannot read the answer, but it could keep this server busy.
+    if (site === 'cross-site' && request.url.startsWith('/api/')) {
+      return reply.code(403).send(errorBody('E_ORIGIN', 'pages of other sites are not answered'));
     }
     if (access.isAllowed({ host, authorization, cookie }) || isPublic(request.url)) return undefined;
     if (request.method === 'GET' && request.headers.accept?.includes('text/html') === true && !request.url.startsWith('/api/')) {

@@ -1,5 +1,8 @@
 /** /services, /explain, /status, /proofs and /targets: what there is, where it comes from, and who works on it. */
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { FastifyInstance } from 'fastify';
+import type { Bus } from '../../infra/bus/bus.js';
+import { messageOf, OutOfReachError } from '../../infra/errors.js';
 import type { ViewProved } from '../../protocol/messages/batch.js';
 import { readActorStatus } from '../../protocol/messages/readers.js';
 import { formatInstant } from '../../protocol/time.js';
@@ -16,6 +19,7 @@ import type { ConnectionKept } from './view-reader.js';
 /** Explanations that read files at a time. */
 const explanationsMax = 2;
 const goneAfterMs = 3_000;
+const connectMsMax = 700;
 
 export interface Parts {
   readonly world: DashboardWorld;
@@ -53,6 +57,12 @@ const readAllProofs = async ({ world, connection }: Parts): Promise<{ proofs: re
   return { proofs: proofs.reverse(), oldest: times.length === 0 ? null : formatInstant(times.reduce((min, at) => Math.min(min, at))) };
 };
 
+/** Status answers whatever state the server is in. */
+const connectionOrWhy = async (connection: ConnectionKept): Promise<Bus | Error> => {
+  const late = sleep(connectMsMax).then(() => new OutOfReachError('no connection in time'));
+  return Promise.race([connection.get().catch((error: unknown) => new OutOfReachError(messageOf(error), { cause: error })), late]);
+};
+
 export const addSystem = (server: FastifyInstance, parts: Parts): void => {
   const { world, connection, services, explainer } = parts;
   const lists = new Gathered<ServiceList>();
@@ -79,7 +89,9 @@ export const addSystem = (server: FastifyInstance, parts: Parts): void => {
 
   server.get('/status', { schema: descriptions.status }, async (request, reply) => {
     onlyKnown(request.query as Parameters, []);
-    return reply.header('Cache-Control', 'no-store').send(await statuses.ask('', async () => world.readStatus(await connection.get())));
+    return reply
+      .header('Cache-Control', 'no-store')
+      .send(await statuses.ask('', async () => world.readStatus(await connectionOrWhy(connection))));
   });
 
   server.get('/proofs', { schema: descriptions.proofs }, async (request, reply) => {

@@ -22,7 +22,7 @@ export interface ViewAnswer {
 }
 
 /** What one answer may hold here; a row is 88 bytes. */
-export const rowsMax = 1_500_000;
+export const rowsMax = 1_000_000;
 
 /** @throws ParameterError when there are more rows than one answer may have; what the reader throws */
 export const readAnswer = async (reader: ViewReader, question: ViewQuestion): Promise<ViewAnswer> => {

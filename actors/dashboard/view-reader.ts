@@ -12,7 +12,7 @@ import { Turns } from './gathered.js';
 import type { ViewQuestion } from './parameters.js';
 
 /** Questions that mergers have from here at a time. */
-const questionsMax = 16;
+const questionsMax = 8;
 
 const highest = (a: Position, b: Position): Position =>
   Array.from({ length: Math.max(a.length, b.length) }, (_, p) => Math.max(a[p] ?? 0, b[p] ?? 0));

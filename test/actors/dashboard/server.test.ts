@@ -164,6 +164,8 @@ t.test('D6: only this machine is answered, under its own names', async (t) => {
   const status = async (host: string) => (await server.inject({ url: '/api/v1/status', headers: { host } })).statusCode;
   for (const host of ['localhost', 'localhost:8080', '127.0.0.1:8080', '[::1]:8080', 'tidemark.localhost'])
     t.equal(await status(host), 200, host);
+  const strange = await server.inject({ url: '/api/v1/status', headers: { ...local, 'sec-fetch-site': 'cross-site' } });
+  t.match(strange, { statusCode: 403 }, 'a page of another site');
   for (const host of ['evil.example', 'localhost.evil.example', '127.0.0.1.evil.example', '10.0.0.1', 'x:8080'])
     t.equal(await status(host), 421, host);
 });
