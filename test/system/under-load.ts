@@ -108,7 +108,7 @@ export const startUnderLoad = async (
       await load.drain();
       const readings = load.accepted;
       const rows = await until(async () => {
-        const answer = await answered(() => queryExact(bus, { from: 0, to: farAway }));
+        const answer = await answered(() => queryExact(bus, { from: 0, to: farAway }), 1_000);
         const records = answer.terms.position.reduce((sum, to) => sum + to, 0);
         return records >= readings.length ? answer.rows : undefined;
       });
