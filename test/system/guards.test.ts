@@ -14,8 +14,7 @@ const mapped = /^minutes\/.*\.parquet$/;
 t.test('a part that was changed, or is gone: nothing is answered from it, and a rebuild lies above it', async (t) => {
   const guarded = await openGuarded(t);
   const { system } = guarded;
-  await guarded.publish(1_500);
-  t.match(await system.batch(), { batch: '000001', differences: 0 });
+  await guarded.begin(t);
   for (const [what, spoil, says] of [
     ['changed', (file: string) => changeFile(file, changeByte), /sha256/],
     ['gone', (file: string) => rm(file), /no such file/],
@@ -40,8 +39,7 @@ t.test('M4: a wrong row in a part, length and hash made to fit, is found by the 
   const guarded = await openGuarded(t);
   const { system } = guarded;
   const alterRow = await openAlterRow(t, system);
-  await guarded.publish(1_500);
-  t.match(await system.batch(), { batch: '000001', differences: 0 });
+  await guarded.begin(t);
   for (const [what, alter, says] of [
     ['a sum', 'cpu = cpu + 1', /^"[^"]+" 2026-\S+: the old view and the real-time rows give .*, the new batch view /],
     ['a peak', 'max_ram = max_ram + 1', /^"[^"]+" 2026-\S+: the old view and/],
@@ -69,8 +67,7 @@ t.test('M4: a wrong row in a part, length and hash made to fit, is found by the 
 t.test('a batch file that was changed: nothing is answered from it, no batch builds on it, a rebuild mends it', async (t) => {
   const guarded = await openGuarded(t);
   const { system } = guarded;
-  await guarded.publish(1_500);
-  t.match(await system.batch(), { batch: '000001', differences: 0 });
+  await guarded.begin(t);
   for (const [what, spoil, says] of [
     ['changed', (file: string) => changeFile(file, changeByte), /sha256/],
     ['gone', (file: string) => rm(file), /no such file/],
@@ -102,8 +99,7 @@ t.test("M4, S6: a wrong row in a batch file or a mapper's file, length and hash 
   const guarded = await openGuarded(t);
   const { system } = guarded;
   const alterRow = await openAlterRow(t, system);
-  await guarded.publish(1_500);
-  t.match(await system.batch(), { batch: '000001', differences: 0 });
+  await guarded.begin(t);
   const plant = async <T>(fits: RegExp, alter: string, run: () => Promise<T>): Promise<T> => {
     let planted = 0;
     const unplant = plantFile(fits, {
