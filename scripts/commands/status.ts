@@ -53,7 +53,7 @@ export const register: RegisterCommand = (program) => {
     .description('who runs what, how far everybody has got, what was refused or is missing, proofs; what is wrong comes first')
     .option('--json', 'as JSON')
     .option('--watch', 'again each second, until it is ended');
-  addSettings(command, connectionSettings)
+  addSettings(command, [...connectionSettings, 'storage'])
     .addHelpText(
       'after',
       '\nExample:\n  $ tidemark status --watch\n\n' +

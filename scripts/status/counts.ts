@@ -3,6 +3,7 @@ import { readFile } from 'node:fs/promises';
 import path from 'node:path';
 import { newestProved, readProofs } from '../../actors/scheduler/begin.js';
 import type { Bus } from '../../infra/bus/bus.js';
+import { openStorage } from '../../infra/storage/open.js';
 import type { Manifest, ViewProved } from '../../protocol/messages/batch.js';
 import type { Missing, Refused } from '../../protocol/messages/fields.js';
 import { readManifest, readPartStored } from '../../protocol/messages/readers.js';
@@ -22,9 +23,30 @@ export const newestProofs = async (bus: Bus): Promise<Proofs> => {
   return { newest: newestProved(proofs), last: proofs.at(-1) };
 };
 
-/** A file of the data folder on this machine. */
-export const loadManifest = async (data: string, { manifest }: ViewProved): Promise<Manifest> =>
-  readManifest(await readFile(path.join(data, manifest.path)));
+/** Where the system's files are. */
+export interface Home {
+  readonly data: string;
+  /** As `--storage` takes it; local without it. */
+  readonly storage?: string;
+}
+
+/** The newest one that was read: it never changes, and who shows the status each second reads it once. */
+let remembered: { readonly sha256: string; readonly manifest: Manifest } | undefined;
+
+const readOnce = async ({ data, storage = 'local' }: Home, file: string): Promise<Buffer> => {
+  if (storage === 'local') return await readFile(path.join(data, file));
+  const files = await openStorage({ storage, data, copiesBytesMax: 0 });
+  try {
+    return await files.read(file);
+  } finally {
+    await files.close();
+  }
+};
+
+export const loadManifest = async (home: Home, { manifest: file }: ViewProved): Promise<Manifest> => {
+  if (remembered?.sha256 !== file.sha256) remembered = { sha256: file.sha256, manifest: readManifest(await readOnce(home, file.path)) };
+  return remembered.manifest;
+};
 
 /** When the date was made from all of its raw data for which that is longest ago; undefined before the first batch. */
 export const oldestProof = (manifest: Manifest | undefined): string | undefined => {

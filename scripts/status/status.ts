@@ -12,7 +12,7 @@ import { messageOf } from '../../infra/errors.js';
 import type { ActorStatus } from '../../protocol/messages/actor-status.js';
 import { readActorStatus } from '../../protocol/messages/readers.js';
 import type { Position } from '../../protocol/range.js';
-import { loadManifest, newestProofs, oldestProof, readCounts } from './counts.js';
+import { type Home, loadManifest, newestProofs, oldestProof, readCounts } from './counts.js';
 import { Readings, within } from './in-time.js';
 import { isNatsServer, type Memory, readMemory, readNatsPid, readSupervisorPid } from './memory.js';
 import { addLags, type Lag, lagBehind, type PartitionPlaces, readPlaces, readTerms } from './places.js';
@@ -96,9 +96,10 @@ export const openInTime = async (settings: NatsSettings): Promise<Bus> => {
 };
 
 /** @param bus undefined, or why there is none */
-export const readStatus = async (bus: Bus | Error, { data }: { data: string }): Promise<Status> => {
+export const readStatus = async (bus: Bus | Error, home: Home): Promise<Status> => {
+  const { data } = home;
   const readings = new Readings(Date.now() + readMsMax);
-  const seen = bus instanceof Error ? undefined : await readAll(bus, data, readings);
+  const seen = bus instanceof Error ? undefined : await readAll(bus, home, readings);
   if (bus instanceof Error) readings.unread.push(`NATS: ${messageOf(bus)}`);
   const natsPid = readNatsPid(data);
   const natsServer = natsPid === undefined ? [] : [natsShown(natsPid, !(bus instanceof Error))];
@@ -133,7 +134,7 @@ const natsShown = (pid: number, answers: boolean): ActorShown => ({
   silentSeconds: 0,
 });
 
-const readAll = async (bus: Bus, data: string, readings: Readings) => {
+const readAll = async (bus: Bus, home: Home, readings: Readings) => {
   const streamsRead = readings.read('streams', () => bus.logs());
   const proofsRead = readings.read('proofs', () => newestProofs(bus));
   const statusesRead = readings.read('actors', () => readStatuses(bus));
@@ -143,7 +144,7 @@ const readAll = async (bus: Bus, data: string, readings: Readings) => {
   const placesRead = readings.read('places', () => Promise.all(Array.from({ length: partitions }, (_, p) => readPlaces(bus, p))));
   const proofs = await proofsRead;
   const newest = proofs?.newest;
-  const manifest = newest && (await readings.read('the manifest', () => loadManifest(data, newest)));
+  const manifest = newest && (await readings.read('the manifest', () => loadManifest(home, newest)));
   const places = await placesRead;
   const isCountable = places !== undefined && proofs !== undefined && (newest === undefined || manifest !== undefined);
   const counts = isCountable ? await readings.read('counts', () => readCounts(bus, manifest, places)) : undefined;
