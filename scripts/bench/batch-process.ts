@@ -12,7 +12,7 @@ import { reduceServices } from '../../actors/reducer.js';
 import { writeManifest } from '../../actors/scheduler/manifest.js';
 import { chooseBuckets, chooseInputs, splitTasks } from '../../actors/scheduler/plan.js';
 import { type Duckdb, openDuckdb } from '../../infra/sql/duckdb.js';
-import { openLocalStorage } from '../../infra/storage/local.js';
+import { openStorage } from '../../infra/storage/open.js';
 import type { StoredFile } from '../../infra/storage/storage.js';
 import type { RangeMapped } from '../../protocol/messages/batch.js';
 import type { RawStored } from '../../protocol/messages/raw-stored.js';
@@ -22,6 +22,8 @@ export interface BatchOrder {
   readonly work: 'batch' | 'bare';
   /** The data folder. */
   readonly data: string;
+  /** As `--storage` takes it; local without it. */
+  readonly storage?: string;
   /** A file with the commits, JSON. */
   readonly commits: string;
   readonly batch: string;
@@ -49,8 +51,8 @@ type Work = (
   mapped: () => void,
 ) => Promise<Pick<BatchReport, 'rows' | 'records' | 'manifest'>>;
 
-const makeBatch: Work = async ({ batch, base, cut, data }, commits, sql, mapped) => {
-  const storage = await openLocalStorage(data);
+const makeBatch: Work = async ({ batch, base, cut, data, storage: address = 'local' }, commits, sql, mapped) => {
+  const storage = await openStorage({ storage: address, data, copiesBytesMax: 2 ** 30 });
   const from = base?.cut ?? zeroPosition(cut.length);
   const groups = chooseInputs(from, cut, [], new Map(), commits);
   const inputs: RangeMapped[] = [];

@@ -13,7 +13,7 @@ import { RawRecords, spanOf } from './raw-records.js';
 
 const program = fileURLToPath(new URL('./batch-process.js', import.meta.url));
 
-const runBatch = (order: BatchOrder): Promise<BatchReport> =>
+export const runBatch = (order: BatchOrder): Promise<BatchReport> =>
   new Promise((resolve, reject) => {
     const child = fork(program, [JSON.stringify(order)], { stdio: 'inherit' });
     const endNow = (): void => {

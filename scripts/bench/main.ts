@@ -6,14 +6,16 @@ import { tmpdir } from 'node:os';
 import { parseArgs } from 'node:util';
 import { exitCodeOf, exitCodes, messageOf, UsageError } from '../../infra/errors.js';
 import { type Figure, figuresTable, outcomeOf, ratioOf } from './figures.js';
+import { hdfsLines } from './hdfs-lines.js';
 import { type BenchOptions, lines, type RunLine } from './lines.js';
 import { describeMachine, machineText } from './machine.js';
 
-const help = `npm run bench -- [LINE…] [--seconds N] [--records N] [--json]
+const help = `npm run bench -- [--hdfs] [LINE…] [--seconds N] [--records N] [--json]
 
   LINE       ${[...lines.keys()].join(', ')}; without one, all
-  --seconds  how long readings are published (default: 60, 30 or 20, as the line needs)
-  --records  raw records of batch, next-batch and growth (default: 10000000)
+  --hdfs     the lines with a real HDFS and ZooKeeper (needs Java and Maven): ${[...hdfsLines.keys()].join(', ')}
+  --seconds  how long readings are published (default: 60, 30 or 20, as the line needs; hdfs-uploads 600)
+  --records  raw records of batch, next-batch, growth and hdfs-batch (default: 10000000)
   --json     the figures as JSON
 
 Exits with 1 if a figure is not what is required.
@@ -30,10 +32,10 @@ const tell = (line: string): void => {
   process.stderr.write(`${line}\n`);
 };
 
-const chosenLines = (names: readonly string[]): [string, RunLine][] => {
-  const unknown = names.find((name) => !lines.has(name));
-  if (unknown !== undefined) throw new UsageError(`${unknown} is no line: there are ${[...lines.keys()].join(', ')}`);
-  return [...lines].filter(([name]) => names.length === 0 || names.includes(name));
+const chosenLines = (all: ReadonlyMap<string, RunLine>, names: readonly string[]): [string, RunLine][] => {
+  const unknown = names.find((name) => !all.has(name));
+  if (unknown !== undefined) throw new UsageError(`${unknown} is no line: there are ${[...all.keys()].join(', ')}`);
+  return [...all].filter(([name]) => names.length === 0 || names.includes(name));
 };
 
 const readWords = (words: string[]) => {
@@ -42,6 +44,7 @@ const readWords = (words: string[]) => {
       args: words,
       allowPositionals: true,
       options: {
+        hdfs: { type: 'boolean' },
         seconds: { type: 'string' },
         records: { type: 'string' },
         json: { type: 'boolean' },
@@ -64,7 +67,7 @@ const run = async (words: string[]): Promise<number> => {
     records: wholeNumber('records', values.records) ?? 10_000_000,
     tell,
   };
-  const chosen = chosenLines(positionals);
+  const chosen = chosenLines(values.hdfs === true ? hdfsLines : lines, positionals);
   const machine = await describeMachine(tmpdir());
   tell(machineText(machine).trimEnd());
   const figures: Figure[] = [];
