@@ -7,27 +7,42 @@ import { parseDuration } from '../../infra/config.js';
 import { messageOf, UsageError } from '../../infra/errors.js';
 import type { RegisterCommand } from '../command.js';
 import { type ImportCounts, importLines } from '../import/import-lines.js';
-import { readRecorded } from '../import/recorded.js';
+import { readRecorded, splitRecorded } from '../import/recorded.js';
 import { openProgress } from '../progress.js';
 import { connectClient } from '../running-system.js';
-import { addSettings, connectionSettings } from '../settings-options.js';
+import { addSettings, connectionSettings, settingsOf } from '../settings-options.js';
 import { connectSourceOf } from '../source-connection.js';
 
 interface RecordedFile {
   readonly path: string;
   readonly bytes: number;
   readonly content: string;
+  readonly lines: () => AsyncIterable<Buffer>;
 }
 
 /** Its sha256 names the sources: the same content is the same sources, wherever the file lies. */
+const contentOf = async (chunks: AsyncIterable<Buffer>): Promise<string> => {
+  const hash = createHash('sha256');
+  for await (const chunk of chunks) hash.update(chunk);
+  return hash.digest('hex');
+};
+
 const look = async (path: string): Promise<RecordedFile> => {
   try {
-    const hash = createHash('sha256');
-    for await (const chunk of createReadStream(path, { highWaterMark: 1024 * 1024 })) hash.update(chunk as Buffer);
-    return { path, bytes: (await stat(path)).size, content: hash.digest('hex') };
+    const content = await contentOf(createReadStream(path, { highWaterMark: 1024 * 1024 }));
+    return { path, bytes: (await stat(path)).size, content, lines: () => readRecorded(path) };
   } catch (cause) {
     throw new UsageError(`${path} cannot be read (${messageOf(cause)})`, { cause });
   }
+};
+
+const lookInHdfs = async (paths: readonly string[], storage: string): Promise<RecordedFile[]> => {
+  const { findInHdfs } = await import('../import/from-hdfs.js'); // its client is loaded only where it is used
+  const files: RecordedFile[] = [];
+  for (const { path, bytes, read } of await findInHdfs(paths, storage)) {
+    files.push({ path, bytes, content: await contentOf(read()), lines: () => splitRecorded(read()) });
+  }
+  return files;
 };
 
 const addCounts = (a: ImportCounts, b: ImportCounts): ImportCounts => {
@@ -60,28 +75,31 @@ export const register: RegisterCommand = (program) => {
     .command('import')
     .description('publishes recorded readings to a running system, and ends when all are sealed; run again, it goes on where it was')
     .argument('<file...>', "readings: one JSON object a line, a JSON list, or the original's files")
+    .option('--from-hdfs', 'the files are in HDFS (that of --storage, or hdfs://HOST:PORT/PATH); of a folder its dd_mm_YYYY.log')
     .option('--patience <TIME>', 'end with exit code 4 when nothing was acknowledged for this long', '60s')
     .option('--json', 'what became of the readings, as JSON');
-  addSettings(command, connectionSettings)
+  addSettings(command, [...connectionSettings, 'storage'])
     .addHelpText(
       'after',
-      '\nExample:\n  $ tidemark import readings.ndjson\n\n' + 'Imported again, a file adds nothing: its readings are known by its content.',
+      '\nExamples:\n  $ tidemark import readings.ndjson\n  $ tidemark import --from-hdfs hdfs://namenode:9870/23_11_2026.log\n\n' +
+        'Imported again, a file adds nothing: its readings are known by its content.',
     )
-    .action(async (paths: string[], options: { patience: string; json?: boolean }) => {
+    .action(async (paths: string[], options: { patience: string; fromHdfs?: boolean; json?: boolean }) => {
       const patienceMs = parseDuration(options.patience);
       const files: RecordedFile[] = [];
-      for (const path of paths) files.push(await look(path));
+      if (options.fromHdfs === true) files.push(...(await lookInHdfs(paths, settingsOf(command).settings.storage)));
+      else for (const path of paths) files.push(await look(path));
       const connection = await connectSourceOf(command);
       try {
         let after: number[] = [];
         let counts: ImportCounts = { taken: 0, refused: {}, known: 0, sealed: 0 };
-        for (const { path, bytes, content } of files) {
+        for (const { path, bytes, content, lines } of files) {
           const progress = openProgress(path, bytes);
           try {
             counts = addCounts(
               counts,
               await importLines({
-                lines: readRecorded(path),
+                lines: lines(),
                 content,
                 connection,
                 patienceMs,
