@@ -99,7 +99,28 @@ const openWorld = async (
   const storage = await openStorage(settings);
   // Each actor has rights of its own; what the process does for all of its actors, it does as the first.
   const userOf = (name: string): string => runnableActors.find((actor) => name.startsWith(`${actor} `)) ?? names[0] ?? 'operator';
-  const open = (name: string): Promise<Bus> => openBus({ ...settings, nats, natsCreds: credentialsFor(settings, userOf(name)) }, name);
+  // A power cut may take a stream as a whole, if its messages may be lost: METRICS too. After a lost connection it is made again.
+  let mayBeGone = false;
+  let making: Promise<void> | undefined;
+  const makeAgain = (): Promise<void> =>
+    (making ??= ensureStreams({ ...settings, nats, natsCreds: credentialsFor(settings, 'operator') })
+      .then(
+        () => {
+          mayBeGone = false;
+        },
+        (error: unknown) => log.warn({ reason: messageOf(error) }, 'streams not looked at, will retry'),
+      )
+      .finally(() => {
+        making = undefined;
+      }));
+  const open = async (name: string): Promise<Bus> => {
+    if (mayBeGone) await makeAgain();
+    const bus = await openBus({ ...settings, nats, natsCreds: credentialsFor(settings, userOf(name)) }, name);
+    void bus.closed.then((lost) => {
+      if (lost !== undefined) mayBeGone = true;
+    });
+    return bus;
+  };
   let engine: ReturnType<Env['engine']> | undefined;
   const tempFolder = join(storage.workFolder, `duckdb-${process.pid}`);
   const openEngine = async () => {
