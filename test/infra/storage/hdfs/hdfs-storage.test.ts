@@ -23,7 +23,7 @@ let opened = 0;
 const open = async (t: Test, hosts: string): Promise<HdfsStorage> => {
   opened += 1;
   const storage = await openHdfs({
-    storage: `hdfs://${hosts}/test%20${opened}+?user=tidemark`,
+    storage: `hdfs://${hosts}/test%20${process.pid}-${opened}+?user=tidemark`,
     data: temporaryFolder(t),
     copiesBytesMax: 2 ** 20,
   });
@@ -154,6 +154,33 @@ const faults = (t: Test, hdfs: Hdfs): void => {
     const files = new HdfsFiles(new WebHdfs(parseHdfsAddress(`hdfs://127.0.0.1:${proxy.port},${hdfs.address}/?user=tidemark`)), '/tmp');
     await files.makeFolder('/tmp');
     t.ok(await files.name(await files.write(Buffer.from('x')), '/tmp/renamed'), 'a rename too: a standby has not done it');
+  });
+
+  // A NameNode without Kerberos passes over tokens: what is shown is that ours is sent, and what follows a refusal.
+  t.test('a delegation token goes in place of the user; refused as no longer valid, its file is read again', async (t) => {
+    const proxy = await startProxy(t, hdfs.ports.namenode.http);
+    const tokenFile = path.join(temporaryFolder(t), 'token');
+    writeFileSync(tokenFile, 'first\n');
+    const hosts = `127.0.0.1:${proxy.port}`;
+    const storage = await openHdfs({
+      storage: `hdfs://${hosts}/owned?token-file=${tokenFile}`,
+      data: temporaryFolder(t),
+      copiesBytesMax: 1,
+    });
+    t.teardown(() => storage.close());
+    await storage.create('views/x', Buffer.from('content'));
+    const sent = new Set<string>();
+    proxy.fault = ({ bytes, parameters }) => {
+      if (bytes) return undefined;
+      const token = parameters.get('delegation') ?? 'none';
+      sent.add(`${token} ${parameters.get('user.name')}`);
+      if (token !== 'first') return undefined;
+      return { status: 403, body: { RemoteException: { exception: 'InvalidToken', message: 'token (first) is expired' } } };
+    };
+    writeFileSync(tokenFile, 'second');
+    await t.rejects(storage.read('views/x'), { code: 'E_STORAGE', message: /InvalidToken: token \(first\) is expired/ });
+    t.equal((await storage.read('views/x')).toString(), 'content');
+    t.same(sent, new Set(['first null', 'second null']));
   });
 
   t.test('copies: checked, shared by who asks at once, and bounded', async (t) => {

@@ -9,15 +9,18 @@ export interface Passing {
   readonly operation: string;
   /** Whether it goes to a DataNode: the second step. */
   readonly bytes: boolean;
+  readonly parameters: URLSearchParams;
 }
 
 /**
  * What becomes of one request: undefined lets it pass; `lose` passes it on and cuts the connection instead of answering;
- * `hang` answers nothing; `cut` ends the answer's body after so many bytes; an answer stands for the server's.
+ * `hang` answers nothing; `halfway` is called when the server has got half of the body, before the rest goes there;
+ * `cut` ends the answer's body after so many bytes; an answer stands for the server's.
  */
 export type Fault =
   | 'lose'
   | 'hang'
+  | { readonly halfway: (port: number) => Promise<void> }
   | { readonly cut: number }
   | { readonly status: number; readonly body: unknown; readonly headers?: Record<string, string> };
 
@@ -45,6 +48,7 @@ const passOn = (
   incoming: IncomingMessage,
   body: Buffer,
   target: { port: number; path: string },
+  fault: Fault | undefined,
 ): Promise<{ status: number; body: Buffer }> =>
   new Promise((resolve, reject) => {
     const headers = { ...incoming.headers, host: `127.0.0.1:${target.port}` };
@@ -52,7 +56,13 @@ const passOn = (
       readAll(response).then((content) => resolve({ status: response.statusCode ?? 500, body: content }), reject);
     });
     onward.once('error', reject);
-    onward.end(body);
+    if (typeof fault !== 'object' || !('halfway' in fault)) {
+      onward.end(body);
+      return;
+    }
+    onward.write(body.subarray(0, body.length >> 1), () => {
+      fault.halfway(target.port).then(() => onward.end(body.subarray(body.length >> 1)), reject);
+    });
   });
 
 export const startProxy = async (t: Test, namenodePort: number): Promise<HdfsProxy> => {
@@ -60,16 +70,17 @@ export const startProxy = async (t: Test, namenodePort: number): Promise<HdfsPro
   const handle = async (incoming: IncomingMessage, answer: ServerResponse): Promise<void> => {
     const url = incoming.url ?? '/';
     const target = targetOf(url, namenodePort);
-    const operation = (new URL(url, 'http://x').searchParams.get('op') ?? '').toUpperCase();
+    const parameters = new URL(url, 'http://x').searchParams;
+    const operation = (parameters.get('op') ?? '').toUpperCase();
     proxy.seen.set(operation, (proxy.seen.get(operation) ?? 0) + 1);
-    const fault = proxy.fault({ method: incoming.method ?? '', operation, bytes: target.bytes });
+    const fault = proxy.fault({ method: incoming.method ?? '', operation, bytes: target.bytes, parameters });
     const body = await readAll(incoming);
     if (fault === 'hang') return;
     if (typeof fault === 'object' && 'status' in fault) {
       answer.writeHead(fault.status, { 'content-type': 'application/json', ...fault.headers }).end(JSON.stringify(fault.body));
       return;
     }
-    const passed = await passOn(incoming, body, target);
+    const passed = await passOn(incoming, body, target, fault);
     if (fault === 'lose') {
       incoming.socket.destroy();
       return;
@@ -77,11 +88,8 @@ export const startProxy = async (t: Test, namenodePort: number): Promise<HdfsPro
     const here = (at: string): string => at.replace(/"http:\/\/127\.0\.0\.1:(\d+)\//, `"http://127.0.0.1:${proxy.port}/datanode/$1/`);
     const content = passed.body.includes('"Location"') ? Buffer.from(here(passed.body.toString())) : passed.body;
     answer.writeHead(passed.status, { 'content-type': 'application/json', 'content-length': content.length });
-    if (fault === undefined) {
-      answer.end(content);
-      return;
-    }
-    answer.write(content.subarray(0, fault.cut), () => incoming.socket.destroy());
+    if (typeof fault === 'object' && 'cut' in fault) answer.write(content.subarray(0, fault.cut), () => incoming.socket.destroy());
+    else answer.end(content);
   };
   const server = createServer((incoming, answer) => {
     handle(incoming, answer).catch(() => incoming.socket.destroy());
