@@ -2,6 +2,7 @@
 import { createRequire } from 'node:module';
 import type { Browser, BrowserContext, Locator, Page } from 'playwright-core';
 import type { Test } from 'tap';
+import { OutOfReachError } from '../../infra/errors.js';
 import { runnableActors } from '../../scripts/run-actors.js';
 import { freePorts } from '../servers.js';
 import { until } from '../until.js';
@@ -102,17 +103,27 @@ export const openPage = async (
   };
 };
 
-/** Waits until an expression holds in the page, also across a navigation. (Playwright's own way takes `eval`, which the policy refuses.) */
+/**
+ * Waits until an expression holds in the page, also across a navigation. (Playwright's own way takes `eval`, which the policy refuses.)
+ * @throws OutOfReachError with what the page shows instead
+ */
 export const holds = async (page: Page, expression: string): Promise<void> => {
-  await until(async () => ((await page.evaluate(expression).catch(() => undefined)) ? true : undefined));
+  const giveUpAt = Date.now() + patientMs;
+  let failed = '';
+  await until(async () => {
+    const value = await page.evaluate(expression).catch((error: Error) => {
+      failed = error.message;
+    });
+    if (!value && Date.now() > giveUpAt) {
+      throw new OutOfReachError(`${expression} does not hold; ${failed}; the page shows: ${await textOf(page.locator('body'))}`);
+    }
+    return value ? true : undefined;
+  });
 };
 
 /** As a person sees it, with the breaks between blocks. */
 export const textOf = (locator: Locator): Promise<string> =>
-  locator.evaluate((element) => {
-    const { innerText } = element as unknown as { innerText: string };
-    return innerText;
-  });
+  locator.evaluate((element) => (element as unknown as Record<string, string>)['innerText' as string] ?? '');
 
 /** The text of each cell of the summary, by service and column. */
 export const readSummary = (page: Page): Promise<Record<string, Record<string, string>>> =>

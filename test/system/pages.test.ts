@@ -118,7 +118,10 @@ t.test('the pages', { timeout: 600_000 }, async (t) => {
     await holds(page, `document.querySelector('#terms')?.textContent.includes('no difference')`);
     await settled();
     t.same(await readSummary(page), before, 'the same numbers from the batch view');
-    await holds(page, `/Readings from batchs*${readings.length}s*from real times*0/.test(document.querySelector('#terms').innerText)`); // it swaps just after the proof
+    await holds(
+      page,
+      `/Readings from batch\\s*${readings.length}\\s*from real time\\s*0/.test(document.querySelector('#terms').innerText)`,
+    ); // it swaps just after the proof
     t.same(await readSummary(page), before, 'and so it is after the swap');
     t.equal(await page.locator('[data-kind=changed]').count(), 0, 'the link holds its etag, and they have not changed');
     const late = made('web', day + 2 * hourMs, 999);

@@ -25,8 +25,9 @@ import { clock, date, dateClock, minuteMs, offsetText, zoneName } from './zone.j
 
 /** A service that says nothing for so long is silent. */
 const silentAfterMs = 3 * minuteMs;
-/** Between two questions while it is live, at least; and at least ten times what the last one took. */
+/** Between two questions while it is live: ten times what the last one took, within these. */
 const refreshMsMin = 1_000;
+const refreshMsMax = 8_000;
 /** A range that ends now moves on, also when nothing comes. */
 const moveMs = 15_000;
 /** How often it is asked again for an answer from the batch that was proved last. */
@@ -130,7 +131,7 @@ const refreshSoon = (waitMsMin = 0) => {
       if (isBusy()) refreshSoon(refreshMsMin);
       else load(true);
     },
-    Math.max(waitMsMin, askedAt + Math.max(refreshMsMin, 10 * tookMs) - Date.now()),
+    Math.max(waitMsMin, askedAt + Math.min(refreshMsMax, Math.max(refreshMsMin, 10 * tookMs)) - Date.now()),
   );
 };
 

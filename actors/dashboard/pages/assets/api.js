@@ -76,7 +76,8 @@ const refuse = async (response) => {
 export const open = async (address, init = {}) => {
   let response;
   try {
-    response = await fetch(address, { credentials: 'same-origin', ...init });
+    // An answer that has not changed (304) would come from the browser's store with the terms that it had: its batch, cut and position.
+    response = await fetch(address, { credentials: 'same-origin', cache: 'no-store', ...init });
   } catch (cause) {
     if (init.signal?.aborted) throw cause;
     throw new AskError('the server cannot be reached; it is asked again when you press “try again”');
