@@ -25,7 +25,7 @@ import { startOpsServer } from '../infra/ops/server.js';
 import { timedStorage } from '../infra/ops/timed-storage.js';
 import { openStorage } from '../infra/storage/open.js';
 import { slowIfWanted } from '../infra/storage/slow.js';
-import type { ActorName } from '../protocol/catalogue.js';
+import { type ActorName, actorNames } from '../protocol/catalogue.js';
 import type { ActorStatus } from '../protocol/messages/actor-status.js';
 import { readBatchRequested, readRangeAssigned, readServicesAssigned } from '../protocol/messages/readers.js';
 import { recount } from './verify/recount.js';
@@ -98,7 +98,7 @@ const openWorld = async (
   const partitions = await ensureStreams({ ...settings, nats, natsCreds: credentialsFor(settings, 'operator') });
   const storage = await openStorage(settings);
   // Each actor has rights of its own; what the process does for all of its actors, it does as the first.
-  const userOf = (name: string): string => runnableActors.find((actor) => name.startsWith(`${actor} `)) ?? names[0] ?? 'operator';
+  const userOf = (name: string): string => actorNames.find((actor) => name.startsWith(`${actor} `)) ?? names[0] ?? 'operator';
   // A power cut may take a stream as a whole, if its messages may be lost: METRICS too. After a lost connection it is made again.
   let mayBeGone = false;
   let making: Promise<void> | undefined;
