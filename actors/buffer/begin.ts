@@ -120,12 +120,24 @@ const resumeMetrics = async (bus: Bus, partition: number, place: Place): Promise
 export const purgeMetrics = (partition: number, place: Place): Output => ({
   do: 'work',
   what: 'purge METRICS',
-  run: async ({ bus }) => {
-    if (place.sequence === 0) return;
-    const there = await bus.at('METRICS', place.sequence);
-    if (there?.received === place.received) await bus.purge('METRICS', `metrics.${partition}.>`, place.sequence);
-  },
+  run: (env) =>
+    orLater(env, 'METRICS', partition, async () => {
+      const { bus } = env;
+      if (place.sequence === 0) return;
+      const there = await bus.at('METRICS', place.sequence);
+      if (there?.received === place.received) await bus.purge('METRICS', `metrics.${partition}.>`, place.sequence);
+    }),
 });
+
+/** A purge is never worth a life: a server that is slow or short of room may not manage it in time. */
+const orLater = async ({ bus, log }: Env, stream: string, partition: number, purge: () => Promise<void>): Promise<void> => {
+  try {
+    await purge();
+  } catch (error) {
+    if (!(error instanceof RetryableError) || bus.isClosed) throw error;
+    log.warn({ partition, stream, reason: messageOf(error) }, 'not purged, will retry');
+  }
+};
 
 /**
  * Purges SEGMENTS below what is committed, in a stored part and in a snapshot, and older than `keepMs`. What those three end at
@@ -134,19 +146,21 @@ export const purgeMetrics = (partition: number, place: Place): Output => ({
 export const purgeSegments = (partition: number, oldEnough: number): Output => ({
   do: 'work',
   what: 'purge SEGMENTS',
-  run: async ({ bus }) => {
-    if (oldEnough === 0) return;
-    const lasts = await Promise.all([
-      bus.last('STORED', `raw.stored.${partition}`).then((m) => m && readRawStored(m.body)),
-      bus.last('STORED', `part.stored.${partition}`).then((m) => m && readPartStored(m.body)),
-      bus.last('STORED', `table.stored.${partition}`).then((m) => m && readTableStored(m.body)),
-      bus.last('STORED', `place.stored.${partition}`).then((m) => m && readPlaceStored(m.body)),
-    ]);
-    const [raw, part, table, place] = lasts;
-    const read = place && isBeyond(place, part) ? place : part; // W3: where a windower would begin
-    const below = Math.min(oldEnough, ...[raw, read, table].map((last) => last?.segments.sequence ?? 0));
-    if (below > 0) await bus.purge(segmentsStream(partition), `segment.sealed.${partition}`, below);
-  },
+  run: (env) =>
+    orLater(env, 'SEGMENTS', partition, async () => {
+      const { bus } = env;
+      if (oldEnough === 0) return;
+      const lasts = await Promise.all([
+        bus.last('STORED', `raw.stored.${partition}`).then((m) => m && readRawStored(m.body)),
+        bus.last('STORED', `part.stored.${partition}`).then((m) => m && readPartStored(m.body)),
+        bus.last('STORED', `table.stored.${partition}`).then((m) => m && readTableStored(m.body)),
+        bus.last('STORED', `place.stored.${partition}`).then((m) => m && readPlaceStored(m.body)),
+      ]);
+      const [raw, part, table, place] = lasts;
+      const read = place && isBeyond(place, part) ? place : part; // W3: where a windower would begin
+      const below = Math.min(oldEnough, ...[raw, read, table].map((last) => last?.segments.sequence ?? 0));
+      if (below > 0) await bus.purge(segmentsStream(partition), `segment.sealed.${partition}`, below);
+    }),
 });
 
 /** What a snapshot is made from. */
