@@ -27,6 +27,8 @@ export interface FileStatus {
   readonly length: number;
   /** ms since 1970. */
   readonly modificationTime: number;
+  /** Another one after a replacement, though the path is the same. */
+  readonly fileId: number;
 }
 
 export const isException = (error: unknown, ...names: string[]): boolean => error instanceof RemoteError && names.includes(error.exception);

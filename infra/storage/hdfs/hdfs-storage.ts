@@ -21,6 +21,8 @@ import { RemoteError, UnansweredError } from './webhdfs.js';
 
 /** Folders that are listed at once. */
 const listsAtOnceMax = 16;
+/** Of a file that is replaced while it is read. */
+const readsMax = 5;
 
 export interface HdfsStorageOptions {
   /** "" or an absolute path, below which everything lies. */
@@ -102,9 +104,35 @@ export class HdfsStorage implements Storage {
   }
 
   async read(path: string, fromByte = 0, toByte = Infinity): Promise<Buffer> {
+    if (fromByte === 0 && toByte === Infinity) return await this.#readWhole(path);
+    return await this.#readRange(path, fromByte, toByte);
+  }
+
+  async #readRange(path: string, fromByte: number, toByte: number): Promise<Buffer> {
     const chunks: Buffer[] = [];
     for await (const chunk of this.stream(path, fromByte, toByte)) chunks.push(chunk);
     return Buffer.concat(chunks);
+  }
+
+  /** Its length is asked for before its bytes: of a file that is replaced in between (latest.json) they would not fit together. */
+  async #readWhole(path: string): Promise<Buffer> {
+    for (let tries = 1; ; tries++) {
+      const fileId = await this.#fileId(path);
+      const content = await this.#readRange(path, 0, Infinity).catch((error: unknown) => error);
+      if ((await this.#fileId(path)) === fileId) {
+        if (content instanceof Buffer) return content;
+        throw content;
+      }
+      if (tries === readsMax) throw new RetryableError(`read ${path}: it was replaced ${tries} times meanwhile`, { code: 'E_STORAGE' });
+    }
+  }
+
+  async #fileId(path: string): Promise<number> {
+    try {
+      return (await this.#files.status(this.#at(path))).fileId;
+    } catch (error) {
+      throw inOurWords(error, 'read', path);
+    }
   }
 
   async *stream(path: string, fromByte = 0, toByte = Infinity): AsyncGenerator<Buffer> {

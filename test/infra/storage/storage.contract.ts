@@ -122,6 +122,29 @@ export const storageContract = (t: Test, open: (t: Test) => Promise<Storage>, { 
     t.equal((await storage.read('minutes/000001/3.parquet')).toString(), 'first');
   });
 
+  t.test('replace: who reads meanwhile has the content of before or after, whole', async (t) => {
+    const storage = await open(t);
+    const contents = [bytes('short'), bytes('long '.repeat(20_000))];
+    const known = contents.map((content) => content.toString());
+    await storage.replace('views/batch/latest.json', contents[0] as Uint8Array);
+    let isReplacing = true;
+    const replacing = (async () => {
+      for (let i = 1; i < 30; i++) await storage.replace('views/batch/latest.json', contents[i % 2] as Uint8Array);
+    })().finally(() => {
+      isReplacing = false;
+    });
+    let torn = 0;
+    while (isReplacing) {
+      const read = await storage.read('views/batch/latest.json').catch((error: unknown) => {
+        if (error instanceof RetryableError) return contents[0] as Buffer; // replaced too often: it says so
+        throw error;
+      });
+      if (!known.includes(read.toString())) torn += 1;
+    }
+    await replacing;
+    t.equal(torn, 0);
+  });
+
   t.test('replace: the new content in one step, whether or not there was one', async (t) => {
     const storage = await open(t);
     await storage.replace('views/batch/latest.json', bytes('{"batch":"000001"}'));
