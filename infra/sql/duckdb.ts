@@ -58,6 +58,12 @@ const spilledMax = '32GiB';
 /** DuckDB's vectors hold this many values, and a chunk no more. */
 const chunkRows = 2048;
 
+/**
+ * By default its allocator keeps up to 128 MiB for each thread: five scans of 100 MB of JSON lines took 220 MiB at most and
+ * held 150 to 200 of them afterwards; with these 132 and 35 to 60, for no more CPU.
+ */
+const givesBack = { allocator_flush_threshold: '1MiB', allocator_bulk_deallocation_flush_threshold: '1MiB' };
+
 /** @throws RetryableError when memory or a disk is full or a file cannot be read. */
 export const openDuckdb = async (options: DuckdbOptions): Promise<Duckdb> => {
   const spillFolder = join(options.tempFolder, `duckdb-${process.pid}-${randomUUID()}`);
@@ -72,6 +78,7 @@ export const openDuckdb = async (options: DuckdbOptions): Promise<Duckdb> => {
     allow_community_extensions: 'false',
     // It remembers every file that was ever read, some 30 KiB each and outside of memory_limit; the system's cache does as well.
     enable_external_file_cache: 'false',
+    ...givesBack,
   });
   const connection = await instance.connect();
   const folders = [spillFolder, ...options.allowedFolders].map(literal).join(', ');

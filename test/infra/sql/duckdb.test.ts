@@ -34,3 +34,13 @@ t.test('reading ever more files takes no more memory', { timeout: 60_000 }, asyn
   t.same(await sql.rows('FROM read_parquet($files)', { files: [join(folder, 'a.parquet')] }), [{ i: 1 }]);
   t.same(await sql.rows('SELECT count(*)::INTEGER AS kept FROM duckdb_external_file_cache()'), [{ kept: 0 }]);
 });
+
+t.test('memory that a question took is given back after it', async (t) => {
+  const sql = await openDuckdb({ memoryMiB: 128, threads: 1, tempFolder: t.testdir(), allowedFolders: [] });
+  t.teardown(() => sql.close());
+  const settings = await sql.rows("SELECT name, value FROM duckdb_settings() WHERE name LIKE 'allocator%flush_threshold' ORDER BY name");
+  t.same(settings, [
+    { name: 'allocator_bulk_deallocation_flush_threshold', value: '1.0 MiB' },
+    { name: 'allocator_flush_threshold', value: '1.0 MiB' },
+  ]);
+});
