@@ -15,6 +15,7 @@ import { messageOf, OutOfReachError, SettingsError } from '../errors.js';
 import { packageFolder } from '../package-folder.js';
 import { isAlive } from '../process.js';
 import { type Greeting, greetingOf, monitoringOf } from './nats-inspect.js';
+import { pidByConfiguration } from './nats-pid.js';
 import { type FindOptions, findNatsServer } from './nats-program.js';
 import { type Access, authorizationText } from './users.js';
 
@@ -156,10 +157,14 @@ export const findRunning = async (
   const written = readIfThere(configuration);
   const port = written && numberIn(written, 'port');
   const httpPort = written && (numberIn(written, 'http_port') ?? Number(textIn(written, 'http')?.split(':')[1]));
-  const pid = Number(readIfThere(pidFile) ?? Number.NaN);
-  if (!port || !httpPort || !Number.isInteger(pid) || !isAlive(pid)) return undefined;
+  if (!port || !httpPort) return undefined;
+  const noted = Number(readIfThere(pidFile) ?? Number.NaN);
+  const isNoted = Number.isInteger(noted) && isAlive(noted);
+  const pid = isNoted ? noted : pidByConfiguration(configuration);
+  if (pid === undefined) return undefined;
   const seen = await monitoringOf(httpUrl(httpPort), timeoutMs).catch(() => undefined);
   if (seen === undefined || seen.port !== port || !sameFolder(seen.storeFolder ?? '', path.join(store, 'jetstream'))) return undefined;
+  if (!isNoted) writeFileSync(pidFile, String(pid));
   return { url: url(port, textIn(written, 'host')), port, httpPort, pid, version: seen.version };
 };
 

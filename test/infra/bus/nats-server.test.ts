@@ -75,6 +75,15 @@ t.test('a server that runs on the store already is taken on, whatever ports are 
   t.match(await second.ended, /is gone/);
 });
 
+t.test('a server whose pid file names somebody who has ended is taken on all the same, and the file is put right', async (t) => {
+  const nats = await startNats(t);
+  const { pid } = nats;
+  writeFileSync(path.join(nats.data, 'nats.pid'), '4194305'); // above the highest pid there can be
+  const again = await startNatsServer({ data: nats.data, port: nats.port, httpPort: nats.httpPort });
+  t.match(again, { pid, takenOn: true, url: nats.url });
+  t.equal(readFileSync(path.join(nats.data, 'nats.pid'), 'utf8'), String(pid));
+});
+
 t.test('what an old server left behind is no server', async (t) => {
   const nats = await startNats(t);
   await nats.kill();
