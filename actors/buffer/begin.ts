@@ -121,7 +121,7 @@ export const purgeMetrics = (partition: number, place: Place): Output => ({
   do: 'work',
   what: 'purge METRICS',
   run: (env) =>
-    orLater(env, 'METRICS', partition, async () => {
+    orLater(env, 'METRICS', async () => {
       const { bus } = env;
       if (place.sequence === 0) return;
       const there = await bus.at('METRICS', place.sequence);
@@ -130,12 +130,12 @@ export const purgeMetrics = (partition: number, place: Place): Output => ({
 });
 
 /** A purge is never worth a life: a server that is slow or short of room may not manage it in time. */
-const orLater = async ({ bus, log }: Env, stream: string, partition: number, purge: () => Promise<void>): Promise<void> => {
+const orLater = async ({ bus, log }: Env, stream: string, purge: () => Promise<void>): Promise<void> => {
   try {
     await purge();
   } catch (error) {
     if (!(error instanceof RetryableError) || bus.isClosed) throw error;
-    log.warn({ partition, stream, reason: messageOf(error) }, 'not purged, will retry');
+    log.warn({ stream, reason: messageOf(error) }, 'not purged, will retry');
   }
 };
 
@@ -147,7 +147,7 @@ export const purgeSegments = (partition: number, oldEnough: number): Output => (
   do: 'work',
   what: 'purge SEGMENTS',
   run: (env) =>
-    orLater(env, 'SEGMENTS', partition, async () => {
+    orLater(env, 'SEGMENTS', async () => {
       const { bus } = env;
       if (oldEnough === 0) return;
       const lasts = await Promise.all([
@@ -196,6 +196,6 @@ const removeOlder = async ({ storage, log }: Env, partition: number, announced: 
     for (const path of await storage.list(`state/buffer/${partition}`)) if (path < announced) await storage.remove(path);
   } catch (error) {
     if (!(error instanceof RetryableError)) throw error;
-    log.warn({ partition, reason: messageOf(error) }, 'older snapshots stay, will retry'); // they go with the next one
+    log.warn({ reason: messageOf(error) }, 'older snapshots stay, will retry'); // they go with the next one
   }
 };

@@ -19,15 +19,15 @@ export const snapshot = (state: BufferState): Output[] => {
   state.snapshotOffset = state.open.from;
   state.snapshotSequence = state.segmentSequence;
   const work = storeTable(state);
-  return [{ ...work, ...(isFirst ? {} : { beside: true }), run: (env) => storeOrLater(work, state.partition, env) }];
+  return [{ ...work, ...(isFirst ? {} : { beside: true }), run: (env) => storeOrLater(work, env) }];
 };
 
-const storeOrLater = async ({ run }: Work, partition: number, env: Env): Promise<readonly Output[]> => {
+const storeOrLater = async ({ run }: Work, env: Env): Promise<readonly Output[]> => {
   try {
     return [...((await run(env)) ?? []), { do: 'note', name: 'table', value: stored }];
   } catch (error) {
     if (!(error instanceof RetryableError)) throw error;
-    env.log.warn({ partition, reason: messageOf(error) }, 'table of sources is not stored, will retry');
+    env.log.warn({ reason: messageOf(error) }, 'table of sources is not stored, will retry');
     return [{ do: 'note', name: 'table', value: later }];
   }
 };
