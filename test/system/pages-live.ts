@@ -57,9 +57,12 @@ export const openPage = async (
     permissions: ['clipboard-read', 'clipboard-write'],
     bypassCSP: false,
   });
-  t.teardown(() => context.close());
-  context.setDefaultTimeout(patientMs);
   const page = await context.newPage();
+  t.teardown(async () => {
+    await page.unrouteAll({ behavior: 'ignoreErrors' }); // a live page asks until it is closed
+    await context.close();
+  });
+  context.setDefaultTimeout(patientMs);
   const wrongs: string[] = [];
   page.on('console', (message) => {
     if (message.type() === 'error') wrongs.push(`console: ${message.text()}`);

@@ -172,10 +172,9 @@ const load = (quiet) => {
       },
       onSeries: (answer) => {
         series = answer;
-        performance.mark('series-answered');
         byId('charts').setAttribute('aria-busy', 'false');
         charts.draw({ series: answer, span, zone: state.zone });
-        performance.measure('series-drawn', 'series-answered');
+        requestAnimationFrame(() => setTimeout(() => performance.mark('drawn'))); // when it is to be seen
       },
       onProof: (newest) => {
         proof = newest;
