@@ -6,7 +6,7 @@
  * is on the disk, raw data and views too, and the actors die with it. The sources are elsewhere: they keep what is not named in
  * an acknowledgement, and send it again.
  */
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import type { Bus } from '../../infra/bus/bus.js';
@@ -53,7 +53,9 @@ export interface PowerCutReport {
 
 const diskMebibytes = 768;
 const actorNames = ['buffer', 'uploader', 'windower', 'scheduler', 'mapper', 'reducer', 'merger'];
-const waitMsMax = 180_000;
+const waitMsMax = 60_000;
+/** Of the actors' log, when something did not become true. */
+const lastLines = 40;
 
 const sleep = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
 
@@ -240,6 +242,8 @@ export const runPowerCuts = async (options: PowerCutOptions): Promise<PowerCutRe
     };
   } catch (error) {
     say(`seed ${seed}: ${messageOf(error)}`);
+    const log = await readFile(path.join(folder, 'actors.log'), 'utf8').catch(() => '');
+    say(log.split('\n').slice(-lastLines).join('\n'));
     throw error;
   } finally {
     await cuts.end();

@@ -35,6 +35,12 @@ interface RecordOf {
   readonly disk: number;
 }
 
+interface CommittedRange {
+  readonly fromByte: number;
+  readonly toByte: number;
+  readonly sha256: string;
+}
+
 interface PartitionTruth {
   readonly records: RecordOf[];
   /** `n` that segments say were taken, by source. */
@@ -56,6 +62,7 @@ export class Oracle {
   provedCut: Position;
   readyCut: Position;
   proofs = 0;
+  private readonly committed = new Map<string, { readonly ranges: CommittedRange[]; bytes: Buffer }>();
   private newestManifest: Manifest | undefined;
   private readonly bruteForce = new Map<string, Rows>();
   /** Rows of manifests that were looked at, and the files they came from: what did not change is not read again. */
@@ -146,7 +153,9 @@ export class Oracle {
     truth.committed = to;
     const offsets: number[] = [];
     for (const { path, fromByte, toByte, sha256 } of files) {
-      const bytes = this.files.byPath.get(this.files.key(path))?.subarray(fromByte, toByte);
+      const file = this.files.byPath.get(this.files.key(path));
+      const bytes = file?.subarray(fromByte, toByte);
+      if (file !== undefined) this.addCommitted(path, file, { fromByte, toByte, sha256 });
       if (bytes?.byteLength !== toByte - fromByte) this.fail('committed bytes missing', `${where}: ${path}`);
       if (sha256Of(bytes) !== sha256) this.fail('committed bytes wrong', `${where}: ${path}`);
       for (const line of bytes.toString('utf8').trim().split('\n')) offsets.push((JSON.parse(line) as { offset: number }).offset);
@@ -154,6 +163,26 @@ export class Oracle {
     offsets.sort((a, b) => a - b);
     if (offsets.length !== to - from || offsets.some((offset, i) => offset !== from + i))
       this.fail('committed bytes wrong', `${where}: ${offsets.join(',')}`);
+  }
+
+  private addCommitted(path: string, bytes: Buffer, range: CommittedRange): void {
+    const known = this.committed.get(path);
+    if (known === undefined) this.committed.set(path, { ranges: [range], bytes });
+    else known.ranges.push(range);
+  }
+
+  /** Once in a while: what was committed is still there, in every raw file that became another. */
+  checkRaw(): void {
+    for (const [path, known] of this.committed) {
+      const bytes = this.files.byPath.get(this.files.key(path));
+      if (bytes === known.bytes) continue;
+      for (const { fromByte, toByte, sha256 } of known.ranges) {
+        if (bytes === undefined || sha256Of(bytes.subarray(fromByte, toByte)) !== sha256) {
+          this.fail('committed bytes gone', `${path} [${fromByte}, ${toByte})`);
+        }
+      }
+      known.bytes = bytes as Buffer;
+    }
   }
 
   private part(body: Uint8Array): void {

@@ -27,6 +27,15 @@ const landSome = (simulation: Simulation, sent: readonly Act[]): void => {
   simulation.late.push(...sent.slice(0, simulation.random.between(0, sent.length + 1)));
 };
 
+const roles = ['buffer', 'uploader', 'windower', 'scheduler', 'merger'];
+
+/** Each role as often as the others, however many of it there are. */
+const victim = ({ random, lives }: Simulation): Simulation['lives'][number] => {
+  const role = random.pick(roles);
+  const ofRole = lives.filter(({ slot }) => slot.role === role);
+  return random.pick(ofRole.length > 0 ? ofRole : lives);
+};
+
 const crash = (simulation: Simulation): void => {
   const { random } = simulation;
   if (random.next() < 0.15) {
@@ -35,7 +44,8 @@ const crash = (simulation: Simulation): void => {
     worker.again();
     return;
   }
-  const { slot, life } = random.pick(simulation.lives);
+  if (simulation.lives.length === 0) return;
+  const { slot, life } = victim(simulation);
   const { sent, files } = life.connection.die();
   simulation.counts.crashes += 1;
   simulation.say(`CRASH ${life.name}`);
@@ -80,22 +90,25 @@ const fault = (simulation: Simulation): void => {
   if (lives.length === 0) return;
   if (random.next() < shape.powerCut) powerCut(simulation);
   if (random.next() < shape.fault) crash(simulation);
-  if (random.next() < shape.fault) {
-    const { life } = random.pick(lives);
+  if (random.next() < shape.fault && simulation.lives.length > 0) {
+    const { life } = victim(simulation);
     simulation.counts.pauses += 1;
     life.pausedUntil = simulation.step + random.between(20, 600);
     simulation.say(`PAUSE ${life.name}`);
   }
-  if (random.next() < shape.fault / 2) random.pick(simulation.workers).pausedUntil = simulation.step + random.between(20, 400);
-  if (random.next() < shape.fault / 2) {
-    const { slot, life } = random.pick(lives);
+  if (random.next() < shape.fault) {
+    const busy = simulation.workers.filter(({ isBusy }) => isBusy);
+    if (busy.length > 0) random.pick(busy).pausedUntil = simulation.step + random.between(20, 600);
+  }
+  if (random.next() < shape.fault / 2 && simulation.lives.length > 0) {
+    const { slot, life } = victim(simulation);
     if (!(simulation.without('F5') && slot.role === 'buffer')) {
       simulation.counts.losses += 1;
       simulation.say(`CONNECTION LOST ${life.name}`);
       landSome(simulation, life.connection.lose('connection lost'));
     }
   }
-  if (random.next() < shape.fault / 3) random.pick(lives).life.stop.abort();
+  if (random.next() < shape.fault / 3 && simulation.lives.length > 0) victim(simulation).life.stop.abort();
   if (random.next() < shape.fault / 6) random.pick(sources).restart();
 };
 
@@ -127,7 +140,7 @@ const advance = (simulation: Simulation, ms: number): void => {
 };
 
 const pass = (simulation: Simulation): void =>
-  advance(simulation, simulation.random.pick(simulation.isFaulty ? [1, 10, 50, 150, 400] : [50, 150, 400]));
+  advance(simulation, simulation.random.pick(simulation.isFaulty ? [1, 5, 20, 50, 50, 150, 400] : [50, 150, 400]));
 
 /** One of what could happen, or time passes. */
 const act = (simulation: Simulation): void => {

@@ -1,6 +1,7 @@
 /** Settings of a simulated system: short times, small buffers, drawn from the seed. */
 import { loadSettings, type Settings } from '../../infra/config.js';
 import type { Random } from '../chaos/random.js';
+import type { Rule } from './rules.js';
 
 export const partitions = 2;
 
@@ -16,32 +17,50 @@ export interface Shape {
   readonly torn: number;
   /** Of the buffer's steps: those that find a segment which is nearly full. */
   readonly crowded: number;
+  /** Of a worker's looks for a task: those that find one that was handed out before, maybe done. */
+  readonly again: number;
+  /** Of the seeds: those with a source of which every other reading is lost. */
+  readonly gappy: number;
 }
 
-export const makeShape = (random: Random): Shape => ({
+/** What these rules are against is rare: where one is switched off, it comes more often. */
+const leanings: Partial<Record<Rule, { readonly shape?: Partial<Shape>; readonly settings?: Partial<Settings> }>> = {
+  'B6 not said': { shape: { gappy: 1 } },
+  'B11 through': { shape: { crowded: 0.4, fault: 0.02, powerCut: 0.004 }, settings: { purgeEveryMs: 100, sealAfterMs: 800 } },
+  'B11 guard': { shape: { powerCut: 0.01 }, settings: { purgeEveryMs: 100, sealAfterMs: 800 } },
+  S1: { shape: { together: 0.04, fault: 0.03 } },
+  S3: { shape: { again: 0.3, fault: 0.01 }, settings: { recomputeEveryMs: 300, batchEveryMs: 1_000 } },
+};
+
+export const makeShape = (random: Random, leaning: Rule | undefined): Shape => ({
   faultySteps: random.pick([250, 500, 1_000]),
   publish: random.pick([0.06, 0.12]),
-  fault: random.pick([0, 0.003, 0.01]),
-  together: random.pick([0, 0.0005, 0.01]),
-  unanswered: random.pick([0, 0.005, 0.02]),
-  powerCut: random.pick([0, 0.001, 0.004]),
+  fault: random.pick([0, 0.004, 0.01, 0.02]),
+  together: random.pick([0, 0.001, 0.01, 0.04]),
+  unanswered: random.pick([0, 0.01, 0.04]),
+  powerCut: random.pick([0, 0.002, 0.008]),
   unheard: random.pick([0, 0.1, 0.4]),
-  torn: random.pick([0, 0.02, 0.15]),
-  crowded: random.pick([0, 0.2]),
+  torn: random.pick([0, 0.1, 0.3]),
+  crowded: random.pick([0, 0.1, 0.4]),
+  again: 0.03,
+  gappy: 0.1,
+  ...(leaning && leanings[leaning]?.shape),
 });
 
-export const makeSettings = (random: Random): Settings => ({
+export const makeSettings = (random: Random, leaning: Rule | undefined): Settings => ({
   ...loadSettings({}, { env: {}, cwd: '/' }).settings,
   partitions,
+  leaseTtlMs: Number.POSITIVE_INFINITY, // real time: how busy the machine is must not change a seed
   bufferCapacity: random.pick([2, 5, 50]),
-  sealAfterMs: random.pick([100, 400]),
+  sealAfterMs: random.pick([100, 800]),
   snapshotEveryMs: random.pick([700, 3_000]),
   snapshotRecords: random.pick([5, 250_000]),
   uploadEveryMs: random.pick([150, 600]),
   updateEveryMs: random.pick([50, 250]),
   purgeEveryMs: random.pick([100, 300, 900]),
   segmentsKeepMs: random.pick([0, 800]),
-  partEveryMs: random.pick([700, 1_500]),
+  partEveryMs: random.pick([700, 3_000]),
   batchEveryMs: random.pick([1_000, 3_000]),
-  recomputeEveryMs: random.pick([6_000, 86_400_000]),
+  recomputeEveryMs: random.pick([1_500, 6_000, 86_400_000]),
+  ...(leaning && leanings[leaning]?.settings),
 });

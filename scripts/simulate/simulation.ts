@@ -64,6 +64,8 @@ export interface Slot {
 export interface SimulationOptions {
   readonly seed: number;
   readonly without?: Rule | undefined;
+  /** Faults as where this rule is switched off, though it is not. */
+  readonly leaning?: Rule | undefined;
   readonly say?: ((line: string) => void) | undefined;
 }
 
@@ -108,8 +110,9 @@ export class Simulation {
 
   constructor(readonly options: SimulationOptions) {
     const random = new Random(options.seed * 7_919 + 13);
+    const leaning = options.without ?? options.leaning;
     this.random = random;
-    this.settings = makeSettings(random);
+    this.settings = makeSettings(random, leaning);
     this.files = new SimulatedFiles(
       (rule) => options.without === rule,
       () => random.next(),
@@ -121,7 +124,7 @@ export class Simulation {
     };
     this.server = new SimulatedServer(partitions, startAt, random.pick([12, 40, 1_000]), options.without, took, random);
     this.queue = new TaskQueue(this.server);
-    this.shape = makeShape(random);
+    this.shape = makeShape(random, leaning);
     this.addSlots();
     this.addSources();
   }
@@ -167,7 +170,7 @@ export class Simulation {
         new Source(world, subject, partitionOf(subject, partitions), agent, Math.ceil(random.next() * messages * 0.6), keptMax),
       );
     });
-    if (random.next() < 0.1) {
+    if (random.next() < this.shape.gappy) {
       const subject = 'metrics.service-d.gappy';
       this.sources.push(new Source(world, subject, partitionOf(subject, partitions), 'gappy', 90, 20, true));
     }
@@ -424,7 +427,7 @@ export class Simulation {
 
   /** M1: the view of one merger never goes back; every `everySteps` it is counted by brute force. */
   check(): void {
-    const isThorough = this.step % 25 === 0;
+    const isThorough = this.step % 10 === 0;
     for (const { role, life } of this.slots) {
       if (role !== 'merger' || life?.state === undefined) continue;
       const { view, broken } = life.state as MergerState;
@@ -440,6 +443,7 @@ export class Simulation {
       if (isThorough) this.look(view, life);
     }
     if (this.step % 100 === 0) this.oracle.checkBatch();
+    if (this.step % 20 === 0) this.oracle.checkRaw();
     if (this.isFaulty) sweepWrongly(this);
   }
 
@@ -458,5 +462,6 @@ export class Simulation {
       if (role === 'merger' && life?.state !== undefined) this.oracle.checkView((life.state as MergerState).view, life.name);
     }
     this.oracle.checkBatch();
+    this.oracle.checkRaw();
   }
 }

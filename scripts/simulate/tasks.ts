@@ -61,7 +61,7 @@ export class TaskQueue {
 export class Worker {
   connection: Connection;
   pausedUntil = 0;
-  private isBusy = false;
+  isBusy = false;
   private lives = 0;
 
   constructor(
@@ -85,7 +85,7 @@ export class Worker {
     if (this.isBusy) return;
     const { queue, random } = simulation;
     const waiting = queue.waiting(kind);
-    const all = simulation.isFaulty && random.next() < 0.01 ? queue.all(kind) : [];
+    const all = simulation.isFaulty && random.next() < simulation.shape.again ? queue.all(kind) : [];
     const tasks = all.length > 0 ? all : waiting;
     if (tasks.length > 0) found.push(() => this.take(random.pick(tasks)));
   }
