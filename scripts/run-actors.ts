@@ -19,7 +19,7 @@ import { ensureStreams } from '../infra/bus/streams.js';
 import { credentialsFor } from '../infra/bus/users.js';
 import type { Settings } from '../infra/config.js';
 import { openCoordinator } from '../infra/coordination/open.js';
-import { messageOf } from '../infra/errors.js';
+import { messageOf, OutOfReachError } from '../infra/errors.js';
 import { ActorMetrics } from '../infra/ops/metrics.js';
 import { startOpsServer } from '../infra/ops/server.js';
 import { timedStorage } from '../infra/ops/timed-storage.js';
@@ -89,6 +89,18 @@ const start = (name: Exclude<RunnableActor, 'dashboard'>, world: WorldOfActors, 
   }
 };
 
+/** A server that comes back answers within this, or is asked again. */
+const makeMsMax = 10_000;
+
+/** @throws OutOfReachError when it takes longer */
+const within = async <T>(promise: Promise<T>, msMax: number): Promise<T> => {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(new OutOfReachError(`no answer within ${msMax} ms`)), msMax);
+  });
+  return Promise.race([promise, late]).finally(() => clearTimeout(timer));
+};
+
 const openWorld = async (
   names: readonly RunnableActor[],
   settings: Settings,
@@ -103,7 +115,7 @@ const openWorld = async (
   let mayBeGone = false;
   let making: Promise<void> | undefined;
   const makeAgain = (): Promise<void> =>
-    (making ??= ensureStreams({ ...settings, nats, natsCreds: credentialsFor(settings, 'operator') })
+    (making ??= within(ensureStreams({ ...settings, nats, natsCreds: credentialsFor(settings, 'operator') }), makeMsMax)
       .then(
         () => {
           mayBeGone = false;
@@ -113,9 +125,10 @@ const openWorld = async (
       .finally(() => {
         making = undefined;
       }));
+  const openPlain = (name: string): Promise<Bus> => openBus({ ...settings, nats, natsCreds: credentialsFor(settings, userOf(name)) }, name);
   const open = async (name: string): Promise<Bus> => {
     if (mayBeGone) await makeAgain();
-    const bus = await openBus({ ...settings, nats, natsCreds: credentialsFor(settings, userOf(name)) }, name);
+    const bus = await openPlain(name);
     void bus.closed.then((lost) => {
       if (lost !== undefined) mayBeGone = true;
     });
@@ -135,7 +148,7 @@ const openWorld = async (
     });
     return { sql, viewFiles: viewFiles(sql) };
   };
-  const coordinator = await openCoordinator(settings, () => open('tidemark leases'), log);
+  const coordinator = await openCoordinator(settings, () => openPlain('tidemark leases'), log);
   const onStored = new Set<(operation: string, seconds: number) => void>();
   const told = (operation: string, seconds: number): void => {
     for (const stored of onStored) stored(operation, seconds);
