@@ -5,6 +5,7 @@ import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { type NatsServer, startNatsServer } from '../../infra/bus/nats-server.js';
 import { environmentWith } from '../../infra/config.js';
+import { isAlive } from '../../infra/process.js';
 
 const cli = fileURLToPath(new URL('../cli.js', import.meta.url));
 
@@ -96,7 +97,7 @@ class ServerVictim implements Victim {
     const { server } = this;
     this.server = undefined;
     if (server === undefined) return;
-    process.kill(server.pid, 'SIGKILL');
+    if (isAlive(server.pid)) process.kill(server.pid, 'SIGKILL');
     await server.ended;
   }
 
@@ -107,10 +108,15 @@ class ServerVictim implements Victim {
   }
 
   pause(): void {
-    if (this.server) process.kill(this.server.pid, 'SIGSTOP');
+    this.signal('SIGSTOP');
   }
   resume(): void {
-    if (this.server) process.kill(this.server.pid, 'SIGCONT');
+    this.signal('SIGCONT');
+  }
+
+  /** Somebody else may have ended it. */
+  private signal(signal: NodeJS.Signals): void {
+    if (this.server && isAlive(this.server.pid)) process.kill(this.server.pid, signal);
   }
 }
 
