@@ -3,11 +3,9 @@
  * arrives when there is room again. The disks are small tmpfs mounts; streams that are full by their own bounds are in full.test.ts.
  */
 import { readFileSync } from 'node:fs';
-import path from 'node:path';
 import t, { type Test } from 'tap';
 import { queryExact } from '../../infra/client/query.js';
 import { readStatus } from '../../scripts/status/status.js';
-import { temporaryFolder } from '../servers.js';
 import { until } from '../until.js';
 import { mountSmallDisk, noSmallDisk } from './small-disk.js';
 import { startUnderLoad, type UnderLoad } from './under-load.js';
@@ -70,58 +68,5 @@ t.test(
     await system.start('batch', ['scheduler', 'mapper', 'reducer']);
     await system.isExact(t);
     t.comment({ bytesTaken: bytes, waiting, readings: system.load.accepted.length });
-  },
-);
-
-t.test(
-  'disk full under the views: readings are sealed and answered, parts and batches follow when there is room',
-  {
-    skip: noSmallDisk,
-  },
-  async (t) => {
-    const disk = mountSmallDisk(t, '64m');
-    const system = await startUnderLoad(t, { seed: 52, data: disk.folder, flags });
-    await system.start('buffer', ['buffer'], {}, ['--snapshot-every', '1h']);
-    const uploader = await system.start('uploader', ['uploader']);
-    await system.start('layers', ['windower', 'scheduler', 'mapper', 'reducer', 'merger'], {}, ['--part-every', '10s']);
-    await streamsAreMade(system);
-    await system.load.start(system.nats.url);
-    await until(async () => ((await system.bus.last('BATCH', 'view.proved')) === undefined ? undefined : true));
-    await uploader.stop(); // then it is the views alone that want room
-    disk.fill();
-    const says = '(?:ENOSPC|No space left)';
-    await untilLogged(system, new RegExp(`"actor":"windower".*${says}.*"life ended, starts again"`));
-    t.pass(await untilStatus(system, new RegExp(`^windower .* tries again: .*${says}`)));
-    await goesOn(t, system, 1_000);
-    disk.free();
-    await uploader.start();
-    await system.isExact(t);
-    t.comment({ readings: system.load.accepted.length });
-  },
-);
-
-t.test(
-  'disk full under nats-server: its sources keep what is not sealed, and restarted with room it goes on',
-  { skip: noSmallDisk },
-  async (t) => {
-    const disk = mountSmallDisk(t, '96m');
-    const system = await startUnderLoad(t, { seed: 53, natsData: disk.folder, data: temporaryFolder(t), flags });
-    await system.start('buffer', ['buffer']);
-    await system.start('layers', ['uploader', 'windower', 'scheduler', 'mapper', 'reducer', 'merger']);
-    await streamsAreMade(system);
-    await system.load.start(system.nats.url);
-    await until(() => (system.load.counts.sealed > 1_000 ? true : undefined));
-    disk.fill();
-    await until(() => (/no space left on device/.test(readFileSync(path.join(disk.folder, 'nats.log'), 'utf8')) ? true : undefined));
-    await untilLogged(system, /"level":"warn".*(?:no space left|insufficient|timeout|refused)/);
-    const { sealed, added } = system.load.counts;
-    t.pass(`${sealed} of ${added} readings are sealed`);
-    disk.free();
-    await system.nats.kill();
-    await system.nats.start();
-    await system.reconnect();
-    await system.isExact(t);
-    t.equal(system.load.counts.givenUp, 0);
-    t.comment({ kept: added - sealed, readings: system.load.accepted.length, copies: system.load.counts.copies });
   },
 );
