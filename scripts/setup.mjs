@@ -6,6 +6,8 @@
  *   node scripts/setup.mjs build         packages and compiled code
  *   node scripts/setup.mjs start …       `tidemark start …`, in this very process, so that signals reach it
  *   node scripts/setup.mjs test …        tap, with these arguments
+ *   node scripts/setup.mjs test:hdfs …   every fault of HDFS and ZooKeeper, an hour
+ *   node scripts/setup.mjs test:long …   what `test` does in small, whole: every crash point, a minute without a server, 10 million
  *   node scripts/setup.mjs bench …       the measurements
  */
 import { spawn, spawnSync } from 'node:child_process';
@@ -126,6 +128,23 @@ const findServer = async () => {
   await findNatsServer({ tell }).catch((error) => give(error.message));
 };
 
+const installBrowser = async () => {
+  const { installChromium } = await import(pathToFileURL(path.join(dist, 'test/chromium.js')).href);
+  await installChromium({ tell });
+};
+
+const tap = path.join(top, 'node_modules/tap/dist/esm/run.mjs');
+/** Every fault of HDFS and ZooKeeper: files whose names begin like this, below dist/test. */
+const hdfsTests = ['infra/storage/hdfs/', 'infra/coordination/', 'scripts/stack/', 'system/hdfs', 'system/zookeeper'];
+/** Tests that know --all: what they do in small in `npm test`, whole. */
+const longTests = ['crash-points', 'away', 'backlog', 'disk-full'];
+
+const testsBeginning = (names) =>
+  filesBelow(path.join(dist, 'test')).filter((file) => {
+    const name = path.relative(path.join(dist, 'test'), file);
+    return name.endsWith('.test.js') && names.some((one) => name.startsWith(one));
+  });
+
 /** Runs a program as this one's last deed: signals are passed on, the exit code is its. */
 const become = (words) => {
   const child = spawn(process.execPath, words, { cwd: top, stdio: 'inherit' });
@@ -144,7 +163,16 @@ if (purpose === 'start') {
   await import(pathToFileURL(cli).href);
 } else if (purpose === 'test') {
   await findServer();
-  become([path.join(top, 'node_modules/tap/dist/esm/run.mjs'), ...words]);
+  await installBrowser();
+  become([tap, ...words]);
+} else if (purpose === 'test:hdfs') {
+  await findServer();
+  process.env.TIDEMARK_TEST_HDFS = 'all';
+  become([tap, '--jobs=1', '--timeout=1800', ...words, ...testsBeginning(hdfsTests)]);
+} else if (purpose === 'test:long') {
+  await findServer();
+  const files = longTests.map((name) => path.join(dist, `test/system/${name}.test.js`));
+  become([tap, '--jobs=1', '--timeout=3600', '--test-arg=--all', ...words, ...files]);
 } else if (purpose === 'bench') {
   await findServer();
   become([path.join(dist, 'scripts/bench/main.js'), ...words]);

@@ -29,7 +29,8 @@ interface UpOptions {
 export const register: RegisterCommand = (program) => {
   const stack = program
     .command('stack')
-    .description('a real HDFS and ZooKeeper on this machine: needs Java 17 or newer, and Maven to fetch them once');
+    .description('a real HDFS and ZooKeeper on this machine: needs Java 17 or newer, and Maven to fetch them once')
+    .addHelpText('after', '\nExample:\n  $ tidemark stack up');
 
   const up = stack
     .command('up')

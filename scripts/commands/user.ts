@@ -51,7 +51,10 @@ const tellRenewed = async (data: string): Promise<void> => {
 const dataOf = (command: Command): string => settingsOf(command).settings.data;
 
 export const register: RegisterCommand = (program) => {
-  const user = program.command('user').description('who else may come to the server that `start` runs, and with which rights');
+  const user = program
+    .command('user')
+    .description('who else may come to the server that `start` runs, and with which rights')
+    .addHelpText('after', '\nExample:\n  $ tidemark user add web-h1 --agent web --host h1');
   const add = user
     .command('add <name>')
     .description('adds a user and prints the file with its key: copy it to where it is used, as --nats-creds FILE')
