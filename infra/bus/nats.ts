@@ -49,6 +49,9 @@ export const openBus = async (settings: NatsSettings, name: string): Promise<Bus
   }
 };
 
+/** How long all of a bucket may take. */
+const allMsMax = 5_000;
+
 const wrongLastSequence = new Set([10071, 10164]);
 
 const toHeaders = (values: Record<string, string> | undefined): MsgHdrs | undefined => {
@@ -86,6 +89,8 @@ class NatsBus implements Bus {
   readonly closed: Promise<Error | undefined>;
   private readonly js: JetStreamClient;
   private readonly answers: PublishAnswers;
+  /** What waits for more than one message hears of the connection's end here. */
+  private readonly whenLost = new Set<() => void>();
 
   constructor(
     private readonly connection: NatsConnection,
@@ -97,6 +102,9 @@ class NatsBus implements Bus {
       (error) => error ?? undefined,
       (error: Error) => error,
     );
+    void this.closed.then(() => {
+      for (const lost of this.whenLost) lost();
+    });
   }
 
   get isClosed(): boolean {
@@ -253,13 +261,22 @@ class NatsBus implements Bus {
       remove: (key) => kv.delete(key),
       all: async () => {
         const found = new Map<string, { value: Uint8Array; revision: number; created: number }>();
+        const messages = await direct.getLastMessagesFor(`KV_${name}`, { multi_last: [`${prefix}>`] });
+        // The library bounds the wait for the first message alone: a server that stops behind it would never be given up.
+        const giveUp = (why: string): void => messages.stop(new RetryableError(`bucket ${name}: ${why}`));
+        const timer = setTimeout(() => giveUp(`not whole within ${allMsMax} ms`), allMsMax);
+        const lost = (): void => giveUp('the connection was lost');
+        this.whenLost.add(lost);
         try {
-          for await (const m of await direct.getLastMessagesFor(`KV_${name}`, { multi_last: [`${prefix}>`] })) {
+          for await (const m of messages) {
             if (header(m.header, 'KV-Operation') !== undefined) continue; // a deletion
             found.set(m.subject.slice(prefix.length), { value: m.data, revision: m.seq, created: m.time.getTime() });
           }
         } catch (error) {
           if (!/no results|not found|404/i.test(messageOf(error))) throw error; // an empty bucket is no error
+        } finally {
+          clearTimeout(timer);
+          this.whenLost.delete(lost);
         }
         return found;
       },

@@ -5,7 +5,7 @@
 import type { Logger } from 'pino';
 import { asyncScheduler, exhaustMap, type SchedulerLike, type Subscription, tap, timer } from 'rxjs';
 import type { Bucket, Bus } from '../bus/bus.js';
-import { messageOf } from '../errors.js';
+import { messageOf, RetryableError } from '../errors.js';
 import { type Coordinator, dueShares, type Membership, type MembershipCalls } from './coordinator.js';
 
 export interface LeaseTimes {
@@ -13,7 +13,11 @@ export interface LeaseTimes {
   ttlMs: number;
   /** How often it is renewed and the others are looked at. */
   renewMs: number;
+  /** How long a look may take before its connection is given up: longer than any call of the bucket (default 12 s). */
+  turnMsMax?: number;
 }
+
+const turnMsMaxDefault = 12_000;
 
 type Values = Awaited<ReturnType<Bucket['all']>>;
 
@@ -73,11 +77,30 @@ class NatsCoordinator implements Coordinator {
   }
 
   private turn(): Promise<void> {
-    const turn = this.lookTogether().catch((error: unknown) => {
+    const turn = this.inTime(this.lookTogether()).catch((error: unknown) => {
       this.log.warn({ reason: messageOf(error) }, 'leases cannot be renewed, will retry');
     });
     this.turning = turn;
     return turn;
+  }
+
+  /** A turn that never ends would keep every later one from beginning: then the connection is given up, and the next turn takes a new one. */
+  private async inTime(turn: Promise<void>): Promise<void> {
+    const { turnMsMax = turnMsMaxDefault } = this.times;
+    let timer: NodeJS.Timeout | undefined;
+    const late = new Promise<never>((_, reject) => {
+      timer = setTimeout(() => reject(new RetryableError(`leases: no answer within ${turnMsMax} ms`)), turnMsMax);
+    });
+    try {
+      await Promise.race([turn, late]);
+    } catch (error) {
+      const given = this.opening;
+      this.opening = undefined;
+      void given?.then(({ bus }) => bus.close()).catch(() => undefined);
+      throw error;
+    } finally {
+      clearTimeout(timer);
+    }
   }
 
   private async lookTogether(): Promise<void> {
@@ -88,13 +111,23 @@ class NatsCoordinator implements Coordinator {
     await Promise.all([...this.members].map((member) => member.look(bucket, values)));
   }
 
-  private async bucket(): Promise<Bucket> {
-    this.opening ??= this.openBus().then(async (bus) => {
+  private open(): Promise<{ bus: Bus; bucket: Bucket }> {
+    const opening = this.openBus().then(async (bus) => {
       void bus.closed.then(() => {
-        this.opening = undefined;
+        if (this.opening === opening) this.opening = undefined; // not the one that came after it
       });
-      return { bus, bucket: await bus.bucket('LEASES', { ttlMs: this.times.ttlMs }) };
+      try {
+        return { bus, bucket: await bus.bucket('LEASES', { ttlMs: this.times.ttlMs }) };
+      } catch (error) {
+        await bus.close().catch(() => undefined);
+        throw error;
+      }
     });
+    return opening;
+  }
+
+  private async bucket(): Promise<Bucket> {
+    this.opening ??= this.open();
     try {
       return (await this.opening).bucket;
     } catch (error) {

@@ -56,3 +56,28 @@ const open = async (t: Test) => {
 };
 
 coordinatorContract(t, 'nats-kv', open);
+
+t.test('a look that never ends is given up: the next one takes a new connection', async (t) => {
+  let opened = 0;
+  const given: Bus[] = [];
+  const coordinator = natsCoordinator(
+    async () => {
+      opened += 1;
+      const bus = await openBus({ nats: nats.url }, 'leases');
+      given.push(bus);
+      if (opened > 1) return bus;
+      // As a server that stops in the middle of an answer: nothing more comes, and no connection ends.
+      const silent = { all: () => new Promise<never>(() => undefined) };
+      const bucket: Bus['bucket'] = async (name, options) => Object.assign(await bus.bucket(name, options), silent);
+      return Object.assign(bus, { bucket });
+    },
+    { ttlMs: 1_500, renewMs: 100, turnMsMax: 300 },
+    pino({ level: 'silent' }),
+  );
+  t.teardown(() => coordinator.close());
+  await new Promise<void>((resolve, reject) => {
+    coordinator.join('silent', 'a', 1, { gained: () => resolve(), lost: () => undefined, wanted: () => undefined }).catch(reject);
+  });
+  t.ok(opened > 1);
+  t.ok(given[0]?.isClosed, 'the one that was given up is closed');
+});
