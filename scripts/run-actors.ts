@@ -111,7 +111,7 @@ const openWorld = async (
   const storage = await openStorage(settings);
   // Each actor has rights of its own; what the process does for all of its actors, it does as the first.
   const userOf = (name: string): string => actorNames.find((actor) => name.startsWith(`${actor} `)) ?? names[0] ?? 'operator';
-  // A power cut may take a stream as a whole, if its messages may be lost: METRICS too. After a lost connection it is made again.
+  // A power cut may take a stream as a whole, if its messages may be lost: METRICS too. After a connection's end it is made again.
   let mayBeGone = false;
   let making: Promise<void> | undefined;
   const makeAgain = (): Promise<void> =>
@@ -129,8 +129,8 @@ const openWorld = async (
   const open = async (name: string): Promise<Bus> => {
     if (mayBeGone) await makeAgain();
     const bus = await openPlain(name);
-    void bus.closed.then((lost) => {
-      if (lost !== undefined) mayBeGone = true;
+    void bus.closed.then(() => {
+      mayBeGone = true; // whether the server went or a life ended: a look costs little, and all that begin share it
     });
     return bus;
   };
