@@ -13,7 +13,7 @@
  * W4  A part's rows depend on its range alone, and it ends where a segment and an update end.
  */
 import { randomUUID } from 'node:crypto';
-import { rm } from 'node:fs/promises';
+import { rmSync } from 'node:fs';
 import { merge } from 'rxjs';
 import type { Env } from '../infra/actor/env.js';
 import { every } from '../infra/actor/every.js';
@@ -198,10 +198,15 @@ const storePart = async (
   // A name of its own: a life that was lost may still be storing the same part, when storage is slow.
   const local = `${storage.workFolder}/part-${randomUUID()}.parquet`;
   const stored = async () => {
-    await viewFiles.write(local, rows, { partition: String(partition), from: String(from), to: String(at.offset) });
-    return await storage.adopt(local, path);
+    try {
+      await viewFiles.write(local, rows, { partition: String(partition), from: String(from), to: String(at.offset) });
+      return await storage.adopt(local, path);
+    } catch (error) {
+      rmSync(local, { force: true }); // at once: a simulated run would not be the same run again
+      throw error;
+    }
   };
-  const { bytes, sha256 } = await stored().finally(() => rm(local, { force: true }));
+  const { bytes, sha256 } = await stored();
   const body: PartStored = {
     partition,
     from,
