@@ -7,7 +7,7 @@ import { openBus } from '../../infra/bus/nats.js';
 import { ensureStreams } from '../../infra/bus/streams.js';
 import { credentialsFor } from '../../infra/bus/users.js';
 import type { Settings } from '../../infra/config.js';
-import { OutOfReachError, PromiseError, UsageError } from '../../infra/errors.js';
+import { OutOfReachError, PromiseError, RetryableError, UsageError } from '../../infra/errors.js';
 import { createLog } from '../../infra/log.js';
 import { openLocalStorage } from '../../infra/storage/local.js';
 import type { Storage } from '../../infra/storage/storage.js';
@@ -17,7 +17,7 @@ import { encodeName, partitionOf } from '../../protocol/name-code.js';
 import { type Position, samePosition, sumPosition } from '../../protocol/range.js';
 import { askBatch } from '../ask-batch.js';
 import { type RunnableActor, runActors } from '../run-actors.js';
-import { readCommits } from '../verify/commits.js';
+import { movedOn, readCommits } from '../verify/commits.js';
 import { Findings } from '../verify/findings.js';
 import { stagingName } from './change-over.js';
 import { Fingerprint, fingerprintOf } from './fingerprint.js';
@@ -234,11 +234,21 @@ const compareRaw = async (
   read: Fingerprint,
   { progress }: RebuildOptions,
 ): Promise<void> => {
-  const findings = new Findings();
   const manifest = readManifest(await world.storage.read(named.path));
-  const storedTo = (await world.bus.extent('STORED')).last;
-  const commits = readCommits(world, { manifest, committed: cut, storedTo, findings });
-  const found = await fingerprintOf(world.storage, commits, (records) => progress('comparing raw files', records, read.records));
+  const count = async (triesLeft: number): Promise<{ found: Fingerprint; findings: Findings }> => {
+    const findings = new Findings();
+    const storedTo = (await world.bus.extent('STORED')).last;
+    const commits = readCommits(world, { manifest, committed: cut, storedTo, findings });
+    try {
+      const found = await fingerprintOf(world.storage, commits, (records) => progress('comparing raw files', records, read.records));
+      return { found, findings };
+    } catch (error) {
+      // The scheduler has just purged what the batch made superfluous: the index files have it.
+      if (triesLeft > 0 && error instanceof RetryableError && error.code === movedOn) return count(triesLeft - 1);
+      throw error;
+    }
+  };
+  const { found, findings } = await count(5);
   if (findings.differences > 0 || String(found) !== String(read)) {
     throw new PromiseError(
       `the new raw files hold ${found}, read were ${read}${findings.first.map(({ where, what }) => `; ${where}: ${what}`).join('')}. ` +

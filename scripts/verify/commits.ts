@@ -46,8 +46,12 @@ export async function* readCommits(
   for await (const { body, sequence } of readLog(bus, 'STORED', { filter: 'raw.stored.*', to: storedTo })) {
     const commit = readRawStored(body);
     if (commit.to > (committed[commit.partition] ?? Number.POSITIVE_INFINITY)) continue;
-    if (commit.from > (reached[commit.partition] ?? 0) && isNewest !== undefined && !(await isNewest())) {
-      throw new RetryableError(`STORED was purged while it was read, at ${sequence}`, { code: movedOn });
+    if (commit.from > (reached[commit.partition] ?? 0)) {
+      // A batch was proved meanwhile, or what the newest one made superfluous went only now.
+      const isPurged = (await firstInStored(bus, committed.length, storedTo)).some((from, p) => from !== inStored[p]);
+      if (isPurged || (isNewest !== undefined && !(await isNewest()))) {
+        throw new RetryableError(`STORED was purged while it was read, at ${sequence}`, { code: movedOn });
+      }
     }
     follow(commit);
     yield commit;
