@@ -36,6 +36,7 @@ const startWithPages = async (t: Test) => {
     'dashboard',
   ]);
   const address = await addressOf(system);
+  await system.rows(); // the merger answers: before that the dashboard says 503, as it should
   const get = async (path: string, headers: Record<string, string> = {}): Promise<Asked> => {
     const response = await fetch(`${address}${path}`, { headers });
     const text = await response.text();

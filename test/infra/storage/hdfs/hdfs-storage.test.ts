@@ -219,7 +219,14 @@ const blockFileOf = (folder: string, content: Buffer): string | undefined =>
   readdirSync(folder, { recursive: true, withFileTypes: true })
     .filter((entry) => entry.isFile() && /^blk_\d+$/.test(entry.name))
     .map((entry) => path.join(entry.parentPath, entry.name))
-    .find((file) => readFileSync(file).subarray(0, 11).equals(content.subarray(0, 11)));
+    .find((file) => {
+      try {
+        return readFileSync(file).subarray(0, 11).equals(content.subarray(0, 11));
+      } catch (error) {
+        if ((error as NodeJS.ErrnoException).code === 'ENOENT') return false; // a block of a file that was removed goes when it goes
+        throw error;
+      }
+    });
 
 const jars = await jarsOrSkip(t);
 if (jars !== undefined) {
