@@ -26,13 +26,13 @@ const linesHeldBytesMax = 256 * 1024;
 /** Loaded only where somebody looks at a terminal: it takes 10 MB. */
 const loadPretty = (): typeof prettyType => createRequire(import.meta.url)('pino-pretty') as typeof prettyType;
 
-/** With `file`, there instead of stderr. @param fields stand in every line, such as the actor's name. Lines are written at once: none is lost at an exit. */
 const toFile = (file: string | undefined): ReturnType<typeof destination> => {
   const stream = destination({ dest: file ?? 2, sync: true, mkdir: true, maxLength: linesHeldBytesMax });
   stream.on('error', () => undefined); // a full disk takes log lines, not the process
   return stream;
 };
 
+/** With `file`, there instead of stderr. @param fields stand in every line, such as the actor's name. Lines are written at once: none is lost at an exit. */
 export const createLog = (
   { logLevel, file }: Pick<Settings, 'logLevel'> & { file?: string | undefined },
   fields: Readonly<Record<string, unknown>> = {},

@@ -25,6 +25,7 @@ import { startOpsServer } from '../infra/ops/server.js';
 import { timedStorage } from '../infra/ops/timed-storage.js';
 import { openStorage } from '../infra/storage/open.js';
 import { slowIfWanted } from '../infra/storage/slow.js';
+import { within } from '../infra/within.js';
 import { type ActorName, actorNames } from '../protocol/catalogue.js';
 import type { ActorStatus } from '../protocol/messages/actor-status.js';
 import { readBatchRequested, readRangeAssigned, readServicesAssigned } from '../protocol/messages/readers.js';
@@ -92,15 +93,6 @@ const start = (name: Exclude<RunnableActor, 'dashboard'>, world: WorldOfActors, 
 /** A server that comes back answers within this, or is asked again. */
 const makeMsMax = 10_000;
 
-/** @throws OutOfReachError when it takes longer */
-const within = async <T>(promise: Promise<T>, msMax: number): Promise<T> => {
-  let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(new OutOfReachError(`no answer within ${msMax} ms`)), msMax);
-  });
-  return Promise.race([promise, late]).finally(() => clearTimeout(timer));
-};
-
 const openWorld = async (
   names: readonly RunnableActor[],
   settings: Settings,
@@ -115,7 +107,11 @@ const openWorld = async (
   let mayBeGone = false;
   let making: Promise<void> | undefined;
   const makeAgain = (): Promise<void> =>
-    (making ??= within(ensureStreams({ ...settings, nats, natsCreds: credentialsFor(settings, 'operator') }), makeMsMax)
+    (making ??= within(
+      ensureStreams({ ...settings, nats, natsCreds: credentialsFor(settings, 'operator') }),
+      makeMsMax,
+      () => new OutOfReachError(`no answer within ${makeMsMax} ms`),
+    )
       .then(
         () => {
           mayBeGone = false;

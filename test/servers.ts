@@ -1,12 +1,13 @@
 /** Real servers for tests, on free loopback ports and in temporary folders, gone at the test's teardown. */
 import { spawn } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
-import { createServer, type Socket } from 'node:net';
+import type { Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import type { Test } from 'tap';
 import { type NatsServer, startNatsServer } from '../infra/bus/nats-server.js';
-import { messageOf, OutOfReachError } from '../infra/errors.js';
+import { messageOf } from '../infra/errors.js';
+import { freePorts } from '../infra/ports.js';
 import { isAlive } from '../infra/process.js';
 
 export const temporaryFolder = (t: Test): string => {
@@ -15,25 +16,7 @@ export const temporaryFolder = (t: Test): string => {
   return folder;
 };
 
-/** Ports that were free a moment ago. */
-export const freePorts = async (count: number): Promise<number[]> => {
-  const servers = Array.from({ length: count }, () => createServer());
-  const ports = await Promise.all(
-    servers.map(
-      (server) =>
-        new Promise<number>((resolve, reject) => {
-          server.once('error', reject);
-          server.listen(0, '127.0.0.1', () => {
-            const address = server.address();
-            if (address === null || typeof address === 'string') reject(new OutOfReachError('a TCP server has no port'));
-            else resolve(address.port);
-          });
-        }),
-    ),
-  );
-  await Promise.all(servers.map((server) => new Promise((resolve) => server.close(resolve))));
-  return ports;
-};
+export { freePorts };
 
 export interface TestNats {
   readonly url: string;

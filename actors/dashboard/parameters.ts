@@ -8,6 +8,7 @@ import { minuteMs } from '../../protocol/minute-row.js';
 import type { Position } from '../../protocol/range.js';
 import { parseAsked, parseDurationMs } from '../../protocol/time.js';
 import { isZone } from '../../protocol/zone.js';
+import type { Question } from '../merger/question.js';
 
 /** A parameter that cannot be: answered with 400 and its name. */
 export class ParameterError extends UsageError {
@@ -22,18 +23,8 @@ export class ParameterError extends UsageError {
 /** As the HTTP server gives it: a name that comes twice has a list. */
 export type Parameters = Readonly<Record<string, string | readonly string[] | undefined>>;
 
-/** Rows of [from, to) of these services, once the view has got as far as `after`. */
-export interface ViewQuestion {
-  /** ms; minutes with from <= minute < to. */
-  readonly from: number;
-  readonly to: number;
-  /** Sorted; undefined: every service. */
-  readonly services: readonly string[] | undefined;
-  readonly step: Step;
-  readonly zone: string;
-  readonly after: Position;
-  readonly waitMs: number;
-}
+/** What view.asked takes, but for the shape of its answer: rows of [from, to), once the view has got as far as `after`. Services are sorted. */
+export type ViewQuestion = Omit<Question, 'shape' | 'progress'>;
 
 export const formats = ['json', 'csv', 'parquet'] as const;
 export type Format = (typeof formats)[number];

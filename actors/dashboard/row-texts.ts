@@ -7,7 +7,7 @@
 import { blockColumns, decodeRowBlocks, eachBlockRow, encodeRowBlocks } from '../../protocol/messages/row-blocks.js';
 import type { Step } from '../../protocol/messages/view.js';
 import { minuteMs } from '../../protocol/minute-row.js';
-import { columnsWriter } from '../merger/row-text.js';
+import { columnsWriter, type WriteRow } from '../merger/row-text.js';
 
 interface Kept {
   /** Row by row. */
@@ -24,19 +24,22 @@ const spanMsOf: Readonly<Record<Step, number>> = {
 
 const comma = Buffer.from(',');
 
-const textOfChunk = (chunk: Uint8Array): Buffer => {
+/** A chunk's rows (row-blocks.ts) as text. @param writerOf is asked once for each service in a row */
+export const chunkText = (chunk: Uint8Array, writerOf: (service: string) => WriteRow, between: string): Buffer => {
   const texts: string[] = [];
   let writing: string | undefined;
-  let write = columnsWriter('');
+  let write: WriteRow = () => '';
   eachBlockRow(chunk, (service, minute, row) => {
     if (service !== writing) {
       writing = service;
-      write = columnsWriter(service);
+      write = writerOf(service);
     }
     texts.push(write(minute, row));
   });
-  return Buffer.from(texts.join(','));
+  return Buffer.from(texts.join(between));
 };
+
+const textOfChunk = (chunk: Uint8Array): Buffer => chunkText(chunk, columnsWriter, ',');
 
 export class RowTexts {
   readonly #kept = new Map<string, Kept>();

@@ -11,6 +11,7 @@ import type { Terms } from '../../protocol/messages/view.js';
 import { toViewRow } from '../../protocol/minute-row.js';
 import type { WriteRow } from '../merger/row-text.js';
 import { type Format, ParameterError, type ViewQuestion } from './parameters.js';
+import { chunkText } from './row-texts.js';
 import type { ViewReader } from './view-reader.js';
 
 export interface ViewAnswer {
@@ -60,19 +61,7 @@ const csvWriter = (service: string): WriteRow => {
   };
 };
 
-const csvText = (chunk: Uint8Array): Buffer => {
-  const texts: string[] = [];
-  let writing: string | undefined;
-  let write: WriteRow = () => '';
-  eachBlockRow(chunk, (service, minute, row) => {
-    if (service !== writing) {
-      writing = service;
-      write = csvWriter(service);
-    }
-    texts.push(write(minute, row));
-  });
-  return Buffer.from(texts.join(''));
-};
+const csvText = (chunk: Uint8Array): Buffer => chunkText(chunk, csvWriter, '');
 
 /** The answer in pieces, each made when it is asked for. */
 export function* jsonPieces({ chunks, terms }: ViewAnswer, etag: string, textOf: (chunk: Uint8Array) => Buffer): Generator<Buffer> {

@@ -6,7 +6,7 @@ import { readLog } from '../../infra/bus/read-log.js';
 import type { ViewProved } from '../../protocol/messages/batch.js';
 import { readBatchAbandoned, readBatchReady, readBatchRequested, readViewProved } from '../../protocol/messages/readers.js';
 import { loadProved } from './manifest.js';
-import { type Base, emptyBase, type SchedulerState, type Sequenced } from './state.js';
+import { baseOf, emptyBase, type SchedulerState, type Sequenced } from './state.js';
 
 /** Every view.proved that BATCH keeps, in order, with its sequence there. */
 export const readProofs = async (bus: Bus): Promise<Sequenced<ViewProved>[]> => {
@@ -44,20 +44,7 @@ export const beginScheduler = async (env: Env): Promise<Beginning<SchedulerState
   const proved = newestProved(proofs);
   const newest = proofs.at(-1);
   const manifest = proved && (await loadProved(env, proved));
-  const base: Base =
-    proved === undefined || manifest === undefined
-      ? emptyBase(partitions)
-      : {
-          batch: proved.batch,
-          cut: proved.cut,
-          manifest: proved.manifest,
-          requestedAt: proved.requestedAt,
-          recomputed: manifest.recomputed,
-          recomputedAt: manifest.recomputedAt ?? 0,
-          refused: manifest.refused,
-          missing: manifest.missing,
-          indexes: manifest.indexes ?? [],
-        };
+  const base = proved === undefined || manifest === undefined ? emptyBase(partitions) : baseOf(proved, manifest);
   const isProved = lastBatch.batch !== null && proofs.some(({ batch }) => batch === lastBatch.batch);
   const dueAt =
     base.batch === null

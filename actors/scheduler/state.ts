@@ -123,19 +123,22 @@ export const notePart = (state: SchedulerState, part: Sequenced<PartStored>): vo
 /** Rows of the real-time view that are not in the batch view. */
 export const realtimeRows = (state: SchedulerState): number => state.parts.flat().reduce((sum, { rows }) => sum + rows, 0);
 
+/** What is known of the newest proved batch: its proof, and what its manifest says beside the files. */
+export const baseOf = (proved: ViewProved, manifest: OpenBatch['draft'] | Manifest): Base => ({
+  batch: proved.batch,
+  cut: proved.cut,
+  manifest: proved.manifest,
+  requestedAt: proved.requestedAt,
+  recomputed: manifest.recomputed,
+  recomputedAt: manifest.recomputedAt ?? 0,
+  refused: manifest.refused,
+  missing: manifest.missing,
+  indexes: manifest.indexes ?? [],
+});
+
 /** The base becomes the proved batch: what is below its cut is known by file from now on. */
 export const rebase = (state: SchedulerState, proved: ViewProved, draft: OpenBatch['draft']): void => {
-  state.base = {
-    batch: proved.batch,
-    cut: proved.cut,
-    manifest: proved.manifest,
-    requestedAt: proved.requestedAt,
-    recomputed: draft.recomputed,
-    recomputedAt: draft.recomputedAt ?? 0,
-    refused: draft.refused,
-    missing: draft.missing,
-    indexes: draft.indexes ?? [],
-  };
+  state.base = baseOf(proved, draft);
   state.commits = state.commits.map((commits, p) => {
     const cut = proved.cut[p] as number;
     for (const commit of commits) if (commit.to <= cut) addCommit(state.files, commit, `views/batch/${proved.batch}.commits.ndjson`);

@@ -25,6 +25,8 @@ export interface Monitoring {
   readonly syncAlways: boolean;
   readonly syncIntervalMs: number | undefined;
   readonly storeFolder: string | undefined;
+  /** Its clock, ms since 1970. */
+  readonly now: number;
 }
 
 export interface ServerReport extends Greeting {
@@ -89,6 +91,7 @@ export const monitoringOf = async (monitoringUrl: string, timeoutMs = 2000): Pro
       version?: string;
       server_id?: string;
       port?: number;
+      now?: string;
       jetstream?: { config?: { sync_always?: boolean; sync_interval?: number; store_dir?: string } };
     };
     const { version, server_id: serverId, port } = it;
@@ -101,6 +104,7 @@ export const monitoringOf = async (monitoringUrl: string, timeoutMs = 2000): Pro
       syncAlways: stream?.sync_always === true,
       syncIntervalMs: stream?.sync_interval === undefined ? undefined : stream.sync_interval / 1e6,
       storeFolder: stream?.store_dir,
+      now: new Date(it.now ?? Number.NaN).getTime(),
     };
   } catch (error) {
     throw new OutOfReachError(`no nats-server's monitoring answers at ${monitoringUrl} (${messageOf(error)})`, { cause: error });

@@ -9,7 +9,7 @@ import {
   StorageType,
   type StreamConfig,
 } from '@nats-io/jetstream';
-import { connect, nanos } from '@nats-io/transport-node';
+import { connect, type NatsConnection, nanos } from '@nats-io/transport-node';
 import { messageOf, OutOfReachError, SettingsError } from '../errors.js';
 import { connectionOptions, type NatsSettings } from './nats.js';
 
@@ -71,14 +71,18 @@ export const partitionsOf = (metrics: StreamConfig): number | undefined => {
   return match ? Number(match[1]) : undefined;
 };
 
+/** @throws OutOfReachError */
+const connectOnce = (settings: NatsSettings): Promise<NatsConnection> =>
+  connect({ ...connectionOptions(settings, 'tidemark streams'), reconnect: false }).catch((cause: unknown) => {
+    throw new OutOfReachError(`no NATS server at ${settings.nats} (${messageOf(cause)}): start one, or name another by --nats`, { cause });
+  });
+
 /**
  * Makes what is not there yet; leaves what is. @returns the number of partitions.
  * @throws SettingsError if the data has another number of partitions; OutOfReachError if a stream cannot be made.
  */
 export const ensureStreams = async (settings: StreamSettings): Promise<number> => {
-  const connection = await connect({ ...connectionOptions(settings, 'tidemark streams'), reconnect: false }).catch((cause: unknown) => {
-    throw new OutOfReachError(`no NATS server at ${settings.nats} (${messageOf(cause)}): start one, or name another by --nats`, { cause });
-  });
+  const connection = await connectOnce(settings);
   try {
     const manager = await jetstreamManager(connection);
     const there = await manager.streams.info('METRICS').then(
@@ -127,9 +131,7 @@ const plain = (value: unknown): string => JSON.stringify(value ?? null);
  * @throws OutOfReachError
  */
 export const streamDifferences = async (settings: StreamSettings): Promise<string[]> => {
-  const connection = await connect({ ...connectionOptions(settings, 'tidemark streams'), reconnect: false }).catch((cause: unknown) => {
-    throw new OutOfReachError(`no NATS server at ${settings.nats} (${messageOf(cause)}): start one, or name another by --nats`, { cause });
-  });
+  const connection = await connectOnce(settings);
   try {
     const manager = await jetstreamManager(connection, { checkAPI: false });
     const differences: string[] = [];

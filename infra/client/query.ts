@@ -9,6 +9,7 @@ import { type MinuteRow, toViewRow, type ViewRow } from '../../protocol/minute-r
 import type { Position } from '../../protocol/range.js';
 import type { Bus } from '../bus/bus.js';
 import { OutOfReachError, PromiseError, RetryableError, UsageError } from '../errors.js';
+import { within } from '../within.js';
 import { askAgain } from './ask-again.js';
 
 /** Rows of [from, to), half-open in time. */
@@ -65,18 +66,6 @@ const toError = ({ code, error }: ViewRefused): Error => {
   return new RetryableError(error, { code });
 };
 
-const within = async <T>(promise: Promise<T>, waitMs: number, what: () => string): Promise<T> => {
-  let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(new OutOfReachError(`view.asked: ${what()} within ${waitMs} ms`)), waitMs);
-  });
-  try {
-    return await Promise.race([promise, late]);
-  } finally {
-    clearTimeout(timer);
-  }
-};
-
 /** A refusal is JSON that begins with it; an answer's head begins with its terms. */
 const readRefusal = (body: Uint8Array): ViewRefused | undefined => {
   const text = Buffer.from(body.buffer, body.byteOffset, body.byteLength);
@@ -98,9 +87,9 @@ export const askBlocks = async (bus: Bus, options: QueryOptions, take: (chunk: U
   let isWhole = false;
   try {
     for (;;) {
-      const next = await within(messages.next(), expected === 0 ? firstWaitMs : chunkWaitMs, () =>
-        expected === 0 ? 'no answer' : `chunk ${expected + 1} of the answer did not come`,
-      );
+      const waitMs = expected === 0 ? firstWaitMs : chunkWaitMs;
+      const what = expected === 0 ? 'no answer' : `chunk ${expected + 1} of the answer did not come`;
+      const next = await within(messages.next(), waitMs, () => new OutOfReachError(`view.asked: ${what} within ${waitMs} ms`));
       if (next.done === true) throw new OutOfReachError('view.asked: the answer broke off');
       if (next.value.header(workingHeader) !== undefined) continue; // very many files are read for it: it waits anew
       const refusal = readRefusal(next.value.body);

@@ -6,6 +6,7 @@ import type { Logger } from 'pino';
 import { asyncScheduler, exhaustMap, type SchedulerLike, type Subscription, tap, timer } from 'rxjs';
 import type { Bucket, Bus } from '../bus/bus.js';
 import { messageOf, RetryableError } from '../errors.js';
+import { within } from '../within.js';
 import { type Coordinator, dueShares, type Membership, type MembershipCalls } from './coordinator.js';
 
 export interface LeaseTimes {
@@ -87,19 +88,13 @@ class NatsCoordinator implements Coordinator {
   /** A turn that never ends would keep every later one from beginning: then the connection is given up, and the next turn takes a new one. */
   private async inTime(turn: Promise<void>): Promise<void> {
     const { turnMsMax = turnMsMaxDefault } = this.times;
-    let timer: NodeJS.Timeout | undefined;
-    const late = new Promise<never>((_, reject) => {
-      timer = setTimeout(() => reject(new RetryableError(`leases: no answer within ${turnMsMax} ms`)), turnMsMax);
-    });
     try {
-      await Promise.race([turn, late]);
+      await within(turn, turnMsMax, () => new RetryableError(`leases: no answer within ${turnMsMax} ms`));
     } catch (error) {
       const given = this.opening;
       this.opening = undefined;
       void given?.then(({ bus }) => bus.close()).catch(() => undefined);
       throw error;
-    } finally {
-      clearTimeout(timer);
     }
   }
 

@@ -8,7 +8,9 @@
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
 import type { RunningActor, ShareSeen } from '../actor/host.js';
 import type { Bus } from '../bus/bus.js';
+import { RetryableError } from '../errors.js';
 import { packageVersion } from '../package-folder.js';
+import { within } from '../within.js';
 import { type LaggingRole, readLag } from './lag.js';
 
 /** An actor's own counts that only grow: metric, its meaning, and the label that sets apart those of one metric. */
@@ -68,17 +70,9 @@ export const refusedPrefix = 'refused: ';
 const lagging: readonly string[] = ['buffer', 'uploader', 'windower'] satisfies LaggingRole[];
 const readMsMax = 1_500;
 
-const inTime = async <T>(work: Promise<T>): Promise<T | undefined> => {
-  let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<undefined>((resolve) => {
-    timer = setTimeout(() => resolve(undefined), readMsMax);
-  });
-  try {
-    return await Promise.race([work.catch(() => undefined), late]);
-  } finally {
-    clearTimeout(timer);
-  }
-};
+/** Undefined when it fails or is not here in time. */
+const inTime = <T>(work: Promise<T>): Promise<T | undefined> =>
+  within(work, readMsMax, () => new RetryableError(`not read within ${readMsMax} ms`)).catch(() => undefined);
 
 export class ActorMetrics {
   readonly #registry = new Registry();

@@ -2,12 +2,12 @@
 import { type ChildProcess, fork, spawn } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
-import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { startNatsServer } from '../../infra/bus/nats-server.js';
 import { OutOfReachError } from '../../infra/errors.js';
+import { freePort } from '../../infra/ports.js';
 import type { PublisherOrder, PublisherReport } from './publisher.js';
 
 export interface BenchSystem {
@@ -24,16 +24,6 @@ export interface Usage {
   readonly pssBytes: number;
   readonly rssBytes: number;
 }
-
-export const freePort = (): Promise<number> =>
-  new Promise((resolve, reject) => {
-    const server = createServer();
-    server.once('error', reject);
-    server.listen(0, '127.0.0.1', () => {
-      const address = server.address();
-      server.close(() => (typeof address === 'object' && address ? resolve(address.port) : reject(new OutOfReachError('no free port'))));
-    });
-  });
 
 const ticksPerSecond = 100;
 

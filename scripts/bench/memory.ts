@@ -8,8 +8,9 @@ import { fileURLToPath } from 'node:url';
 import { openBus } from '../../infra/bus/nats.js';
 import { credentialsFor } from '../../infra/bus/users.js';
 import { OutOfReachError } from '../../infra/errors.js';
+import { freePort } from '../../infra/ports.js';
 import { askBatch } from '../ask-batch.js';
-import { cli, freePort, usageOf } from './bench-system.js';
+import { cli, usageOf } from './bench-system.js';
 import { waitForView } from './ingest.js';
 import type { PublisherOrder, PublisherReport } from './publisher.js';
 

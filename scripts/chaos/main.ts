@@ -1,7 +1,7 @@
 /** `npm run chaos -- --seed N --minutes M`: kills, pauses and restarts at random, and then counts. */
 import { parseArgs } from 'node:util';
 import { exitCodes } from '../../infra/errors.js';
-import { freePort } from '../bench/bench-system.js';
+import { freePort } from '../../infra/ports.js';
 import { runChaos } from './run.js';
 
 const { values } = parseArgs({

@@ -1,5 +1,6 @@
 /** What `doctor` finds out: one line for each thing it looks at. */
-import { messageOf } from '../../infra/errors.js';
+import { messageOf, OutOfReachError } from '../../infra/errors.js';
+import { within } from '../../infra/within.js';
 
 export interface Finding {
   /** What was looked at, in a word or two. */
@@ -20,15 +21,9 @@ const lookMsMax = 10_000;
 
 /** Looks, with a bound; what goes wrong on the way is a finding too. */
 export const look = async (what: string, mend: string, see: () => Promise<Finding | Finding[]>): Promise<Finding[]> => {
-  let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<Finding>((resolve) => {
-    timer = setTimeout(() => resolve(fail(what, `no answer within ${lookMsMax / 1000} s`, mend)), lookMsMax);
-  });
   try {
-    return [await Promise.race([see(), late])].flat();
+    return [await within(see(), lookMsMax, () => new OutOfReachError(`no answer within ${lookMsMax / 1000} s`))].flat();
   } catch (error) {
     return [fail(what, messageOf(error), mend)];
-  } finally {
-    clearTimeout(timer);
   }
 };

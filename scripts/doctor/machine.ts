@@ -1,9 +1,9 @@
 /** The machine: Node, memory, ports, and how long its disk lasts. */
 import { readdir, stat, statfs } from 'node:fs/promises';
-import { createServer } from 'node:net';
 import { freemem, totalmem } from 'node:os';
 import path from 'node:path';
 import type { Settings } from '../../infra/config.js';
+import { isPortFree } from '../../infra/ports.js';
 import { type Finding, fail, ok, warn } from './finding.js';
 
 const MiB = 2 ** 20;
@@ -31,13 +31,6 @@ export const lookAtMemory = async ({ memoryMiB }: Pick<Settings, 'memoryMiB'>): 
   return ok('memory', found);
 };
 
-const isFree = (port: number, host: string): Promise<boolean> =>
-  new Promise((resolve) => {
-    const server = createServer();
-    server.once('error', () => resolve(false));
-    server.listen(port, host, () => server.close(() => resolve(true)));
-  });
-
 /** @param runs the system runs, so its ports are taken by itself */
 export const lookAtPorts = async (
   { natsPort, natsHttpPort, httpPort, natsHost }: Pick<Settings, 'natsPort' | 'natsHttpPort' | 'httpPort' | 'natsHost'>,
@@ -46,7 +39,7 @@ export const lookAtPorts = async (
   const ports = { '--nats-port': natsPort, '--nats-http-port': natsHttpPort, '--http-port': httpPort };
   if (runs) return ok('ports', 'the system has its own');
   for (const [flag, port] of Object.entries(ports)) {
-    if (port !== 0 && !(await isFree(port, flag === '--nats-port' ? natsHost : '127.0.0.1'))) {
+    if (port !== 0 && !(await isPortFree(port, flag === '--nats-port' ? natsHost : '127.0.0.1'))) {
       return fail('ports', `${port} is taken by another program`, `give another one by ${flag}`);
     }
   }

@@ -4,7 +4,7 @@ import { access, constants, readdir, stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { openBus } from '../../infra/bus/nats.js';
-import { inspectServer } from '../../infra/bus/nats-inspect.js';
+import { hostOf, inspectServer, monitoringOf } from '../../infra/bus/nats-inspect.js';
 import { findNatsServer, programVersion } from '../../infra/bus/nats-program.js';
 import { streamDifferences } from '../../infra/bus/streams.js';
 import type { Settings } from '../../infra/config.js';
@@ -30,13 +30,10 @@ const skewMsMax = 1_000;
 
 /** The server stamps what it receives: its clock says how late a reading is, and resuming by time goes by it. */
 export const lookAtClock = async ({ nats, natsHttpPort }: RunningSettings): Promise<Finding> => {
-  const { hostname } = new URL(nats.includes('://') ? (nats.split(',')[0] as string) : `nats://${nats}`);
+  const { host } = hostOf(nats.split(',')[0] as string);
   const before = Date.now();
-  const answer = (await (await fetch(`http://${hostname}:${natsHttpPort}/varz`, { signal: AbortSignal.timeout(2_000) })).json()) as {
-    now: string;
-  };
-  const middle = (before + Date.now()) / 2;
-  const skewMs = Math.round(Math.abs(new Date(answer.now).getTime() - middle));
+  const { now } = await monitoringOf(`http://${host}:${natsHttpPort}`);
+  const skewMs = Math.round(Math.abs(now - (before + Date.now()) / 2));
   if (skewMs > skewMsMax)
     return warn(
       'clock',

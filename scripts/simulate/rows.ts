@@ -1,5 +1,5 @@
 /** Rows by service and minute, as the oracle counts them, and whether two counts are the same to the bit. */
-import { copyRow, type MinuteRow, mergeInto } from '../../protocol/minute-row.js';
+import { copyRow, equalRows, type MinuteRow, mergeInto } from '../../protocol/minute-row.js';
 
 export type Rows = Map<string, MinuteRow>;
 
@@ -12,24 +12,12 @@ export const addTo = (rows: Rows, service: string, minute: number, row: MinuteRo
   else mergeInto(known, row);
 };
 
-const isSameRow = (a: MinuteRow, b: MinuteRow): boolean =>
-  a.cpu === b.cpu &&
-  a.ram === b.ram &&
-  a.disk === b.disk &&
-  a.maxCpu === b.maxCpu &&
-  a.maxCpuAt === b.maxCpuAt &&
-  a.maxRam === b.maxRam &&
-  a.maxRamAt === b.maxRamAt &&
-  a.maxDisk === b.maxDisk &&
-  a.maxDiskAt === b.maxDiskAt &&
-  a.messages === b.messages;
-
 /** Neither has a row more, less or other. */
 export const isSame = (rows: Rows, right: Rows): boolean => {
   if (rows.size !== right.size) return false;
   for (const [key, row] of rows) {
     const there = right.get(key);
-    if (there === undefined || !isSameRow(row, there)) return false;
+    if (there === undefined || !equalRows(row, there)) return false;
   }
   return true;
 };

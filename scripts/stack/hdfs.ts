@@ -8,12 +8,12 @@ import { existsSync } from 'node:fs';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { OutOfReachError, RetryableError } from '../../infra/errors.js';
+import { freePorts, requireFree } from '../../infra/ports.js';
 import { parseHdfsAddress } from '../../infra/storage/hdfs/address.js';
 import { HdfsFiles } from '../../infra/storage/hdfs/hdfs-files.js';
 import { WebHdfs } from '../../infra/storage/hdfs/webhdfs.js';
 import { type HdfsPorts, writeHdfsConfiguration } from './hdfs-configuration.js';
 import { endJava, javaWords, lastWords, launchJava, logFile, logLength, makeFolders, runningPid } from './java-process.js';
-import { freePorts, requireFree } from './ports.js';
 
 export interface HdfsOptions {
   /** Where data, logs and pids are; started again on the same folder, the servers go on with their data. */

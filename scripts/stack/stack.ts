@@ -6,11 +6,11 @@
 import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { SettingsError, UsageError } from '../../infra/errors.js';
+import { freePorts } from '../../infra/ports.js';
 import { datanodeName, type Hdfs, hdfsPorts, liveDatanodes, namenodeState, startHdfs } from './hdfs.js';
 import type { HdfsPorts } from './hdfs-configuration.js';
 import { stackJars } from './jars.js';
 import { endJava, runningPid } from './java-process.js';
-import { freePorts } from './ports.js';
 import { startZookeeper, zookeeperName, zookeeperRole } from './zookeeper.js';
 
 export interface StackOptions {

@@ -8,8 +8,8 @@ import { connect } from 'node:net';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { OutOfReachError } from '../../infra/errors.js';
+import { freePorts, requireFree } from '../../infra/ports.js';
 import { endJava, lastWords, launchJava, logFile, logLength, makeFolders, runningPid } from './java-process.js';
-import { freePorts, requireFree } from './ports.js';
 
 export interface ZookeeperOptions {
   /** Where data, logs and pids are; started again on the same folder, the servers go on with their data. */

@@ -3,12 +3,12 @@ import { readFile } from 'node:fs/promises';
 import path from 'node:path';
 import { newestProved, readProofs } from '../../actors/scheduler/begin.js';
 import type { Bus } from '../../infra/bus/bus.js';
+import { readLog } from '../../infra/bus/read-log.js';
 import { openStorage } from '../../infra/storage/open.js';
 import type { Manifest, ViewProved } from '../../protocol/messages/batch.js';
 import type { Missing, Refused } from '../../protocol/messages/fields.js';
 import { readManifest, readPartStored } from '../../protocol/messages/readers.js';
 import { formatInstant } from '../../protocol/time.js';
-import { readLog } from '../verify/read-log.js';
 import type { PartitionPlaces } from './places.js';
 
 export interface Proofs {

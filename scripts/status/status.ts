@@ -13,7 +13,7 @@ import type { ActorStatus } from '../../protocol/messages/actor-status.js';
 import { readActorStatus } from '../../protocol/messages/readers.js';
 import type { Position } from '../../protocol/range.js';
 import { type Home, loadManifest, newestProofs, oldestProof, readCounts } from './counts.js';
-import { Readings, within } from './in-time.js';
+import { inTime, Readings } from './in-time.js';
 import { isNatsServer, type Memory, readMemory, readNatsPid, readSupervisorPid } from './memory.js';
 import { addLags, type Lag, lagBehind, type PartitionPlaces, readPlaces, readTerms } from './places.js';
 import { findProblems } from './problems.js';
@@ -85,7 +85,7 @@ export const goneAfterMs = 3_000;
 export const openInTime = async (settings: NatsSettings): Promise<Bus> => {
   const opening = openBus(settings, 'tidemark status');
   try {
-    return await within(connectMsMax, opening);
+    return await inTime(opening, connectMsMax);
   } catch (error) {
     void opening.then(
       (bus) => bus.close(),

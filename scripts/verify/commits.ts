@@ -4,13 +4,13 @@
  */
 import { createHash } from 'node:crypto';
 import type { Bus } from '../../infra/bus/bus.js';
+import { readLog } from '../../infra/bus/read-log.js';
 import { FileMissingError, messageOf, RetryableError } from '../../infra/errors.js';
 import type { Manifest } from '../../protocol/messages/batch.js';
 import type { RawStored } from '../../protocol/messages/raw-stored.js';
 import { readRawStored } from '../../protocol/messages/readers.js';
 import type { VerifyWorld } from './counting.js';
 import type { Findings } from './findings.js';
-import { readLog } from './read-log.js';
 
 /** STORED was purged while it was read: what it had is in an index file by now. */
 export const movedOn = 'E_MOVED_ON';

@@ -1,6 +1,7 @@
 /** SEGMENTS: its chain and offsets go on without a hole for all that the stream still has; its tail is counted. */
 import { createHash } from 'node:crypto';
 import type { Bus } from '../../infra/bus/bus.js';
+import { readLog } from '../../infra/bus/read-log.js';
 import { segmentsStream } from '../../infra/bus/streams.js';
 import { messageOf } from '../../infra/errors.js';
 import type { SegmentsPlace } from '../../protocol/messages/raw-stored.js';
@@ -8,7 +9,6 @@ import { readSegmentHead } from '../../protocol/messages/readers.js';
 import { noChain, recordNumbers, type SegmentHead } from '../../protocol/messages/segment-sealed.js';
 import { chainHeader } from '../../protocol/segment.js';
 import type { Counting } from './counting.js';
-import { readLog } from './read-log.js';
 
 const lf = 0x0a;
 

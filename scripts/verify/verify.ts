@@ -5,6 +5,8 @@
  * before SEGMENTS (F4). What grows is the rows, one bit for each offset, and what SEGMENTS still holds; everything else is
  * read in pieces.
  */
+
+import { readLog } from '../../infra/bus/read-log.js';
 import { RetryableError } from '../../infra/errors.js';
 import type { Sql } from '../../infra/sql/sql.js';
 import type { Manifest } from '../../protocol/messages/batch.js';
@@ -17,7 +19,6 @@ import { movedOn, readCommits } from './commits.js';
 import { Counting, type VerifyWorld } from './counting.js';
 import { type Finding, Findings } from './findings.js';
 import { countRawFiles, type RawCounted } from './raw-files.js';
-import { readLog } from './read-log.js';
 import { checkChain, checkSegments, type SegmentEnds } from './segments.js';
 import { askWholeView, type WholeView } from './view-answer.js';
 import { checkLatest, checkViewFiles, type FilesChecked, loadManifest, newestProof } from './view-files.js';

@@ -6,6 +6,7 @@
  */
 import { createHash } from 'node:crypto';
 import type { Bus } from '../../infra/bus/bus.js';
+import { readLog } from '../../infra/bus/read-log.js';
 import { FileMissingError, messageOf } from '../../infra/errors.js';
 import type { Sql } from '../../infra/sql/sql.js';
 import type { Manifest, ViewProved } from '../../protocol/messages/batch.js';
@@ -13,7 +14,6 @@ import { readManifest, readPartStored, readTableStored, readViewProved } from '.
 import { sumPosition } from '../../protocol/range.js';
 import type { VerifyWorld } from './counting.js';
 import { Findings } from './findings.js';
-import { readLog } from './read-log.js';
 
 const triesMax = 5;
 const filesAtOnce = 256;

@@ -1,5 +1,6 @@
 import { request } from 'node:http';
 import t, { type Test } from 'tap';
+import { runnableActors } from '../../scripts/run-actors.js';
 import { until } from '../until.js';
 import { publishAll, type Reading, type System, startSystem } from './system.js';
 
@@ -25,16 +26,7 @@ interface Asked {
 
 /** A system with its dashboard, found where the dashboard says that it listens. */
 const startWithPages = async (t: Test) => {
-  const system = await startSystem(t, { httpPort: '0' }, [
-    'buffer',
-    'uploader',
-    'windower',
-    'scheduler',
-    'mapper',
-    'reducer',
-    'merger',
-    'dashboard',
-  ]);
+  const system = await startSystem(t, { httpPort: '0' }, [...runnableActors, 'dashboard']);
   const address = await addressOf(system);
   await system.rows(); // the merger answers: before that the dashboard says 503, as it should
   const get = async (path: string, headers: Record<string, string> = {}): Promise<Asked> => {

@@ -227,42 +227,12 @@ const openssl = (folder: string, ...words: string[]): void => {
 /** An authority of one's own, and a server's certificate by it. */
 const makeCertificates = (folder: string): { ca: string; certificate: string; key: string } => {
   const subject = (name: string): string[] => ['-subj', `/CN=${name}`];
-  openssl(
-    folder,
-    'req',
-    '-x509',
-    '-newkey',
-    'rsa:2048',
-    '-nodes',
-    '-days',
-    '2',
-    '-keyout',
-    'ca.key',
-    '-out',
-    'ca.pem',
-    ...subject('test authority'),
-  );
-  openssl(
-    folder,
-    ...[
-      'req',
-      '-x509',
-      '-newkey',
-      'rsa:2048',
-      '-nodes',
-      '-days',
-      '2',
-      '-keyout',
-      'server.key',
-      '-out',
-      'server.pem',
-      '-CA',
-      'ca.pem',
-      '-CAkey',
-      'ca.key',
-    ],
-    ...[...subject('localhost'), '-addext', 'subjectAltName=DNS:localhost,IP:127.0.0.1'],
-  );
+  const make = (name: string, ...words: string[]): void => {
+    const files = ['-keyout', `${name}.key`, '-out', `${name}.pem`];
+    openssl(folder, 'req', '-x509', '-newkey', 'rsa:2048', '-nodes', '-days', '2', ...files, ...words);
+  };
+  make('ca', ...subject('test authority'));
+  make('server', '-CA', 'ca.pem', '-CAkey', 'ca.key', ...subject('localhost'), '-addext', 'subjectAltName=DNS:localhost,IP:127.0.0.1');
   return { ca: path.join(folder, 'ca.pem'), certificate: path.join(folder, 'server.pem'), key: path.join(folder, 'server.key') };
 };
 

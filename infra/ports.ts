@@ -1,12 +1,12 @@
-/** Loopback ports for the servers of the stack. */
+/** Ports of this machine: which are free. */
 import { createServer } from 'node:net';
-import { OutOfReachError } from '../../infra/errors.js';
+import { OutOfReachError } from './errors.js';
 
-const listen = (port: number): Promise<{ port: number; close: () => Promise<void> } | undefined> =>
+const listen = (port: number, host = '127.0.0.1'): Promise<{ port: number; close: () => Promise<void> } | undefined> =>
   new Promise((resolve) => {
     const server = createServer();
     server.once('error', () => resolve(undefined));
-    server.listen(port, '127.0.0.1', () => {
+    server.listen(port, host, () => {
       const address = server.address();
       const taken = typeof address === 'object' && address !== null ? address.port : port;
       resolve({ port: taken, close: () => new Promise((done) => server.close(() => done())) });
@@ -26,12 +26,19 @@ export const freePorts = async (count: number, wished: readonly (number | undefi
   return held.map(({ port }) => port);
 };
 
+export const freePort = async (): Promise<number> => (await freePorts(1))[0] as number;
+
+/** Whether nobody listens there now. */
+export const isPortFree = async (port: number, host?: string): Promise<boolean> => {
+  const held = await listen(port, host);
+  await held?.close();
+  return held !== undefined;
+};
+
 /** @throws OutOfReachError when somebody listens on one of these ports */
 export const requireFree = async (ports: readonly number[], whose: string): Promise<void> => {
   for (const port of ports) {
-    const held = await listen(port);
-    if (held === undefined)
+    if (!(await isPortFree(port)))
       throw new OutOfReachError(`port ${port}, for ${whose}, is taken by another program: stop it, or give other ports`);
-    await held.close();
   }
 };

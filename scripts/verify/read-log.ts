@@ -1,1 +1,0 @@
-export { type ReadLogOptions, readLog } from '../../infra/bus/read-log.js';
