@@ -13,7 +13,7 @@ import type { Env } from '../infra/actor/env.js';
 import type { FoldDefinition } from '../infra/actor/fold.js';
 import { hostFold, type RunningActor, type WorldOfActors } from '../infra/actor/host.js';
 import { hostWorker, type WorkerDefinition } from '../infra/actor/worker.js';
-import type { Bus } from '../infra/bus/bus.js';
+import type { Bucket, Bus } from '../infra/bus/bus.js';
 import { openBus } from '../infra/bus/nats.js';
 import { ensureStreams } from '../infra/bus/streams.js';
 import { credentialsFor } from '../infra/bus/users.js';
@@ -184,12 +184,16 @@ const reportStatus = (
   more: () => Partial<ActorStatus>,
 ): StatusReport => {
   let bus: Bus | undefined;
+  let bucket: Bucket | undefined;
   let toldAt = Date.now();
   const keyOf = (actor: RunningActor): string => `${actor.name}.${actor.instance}`;
   const report = async (): Promise<void> => {
     try {
-      if (bus === undefined || bus.isClosed) bus = await open('tidemark status');
-      const bucket = await bus.bucket('ACTORS', { ttlMs: 60_000 });
+      if (bus === undefined || bus.isClosed) {
+        bus = await open('tidemark status');
+        bucket = undefined;
+      }
+      bucket ??= await bus.bucket('ACTORS', { ttlMs: 60_000 });
       for (const actor of actors) await bucket.put(keyOf(actor), JSON.stringify({ ...actor.status(), ...more(), at: Date.now() }));
       toldAt = Date.now();
     } catch (error) {
@@ -204,7 +208,6 @@ const reportStatus = (
     clearInterval(timer);
     await reporting;
     try {
-      const bucket = await bus?.bucket('ACTORS', { ttlMs: 60_000 });
       for (const actor of actors) await bucket?.remove(keyOf(actor));
       await bus?.close();
     } catch {

@@ -1,8 +1,8 @@
 /** /services, /explain, /status, /proofs and /targets: what there is, where it comes from, and who works on it. */
-import { setTimeout as sleep } from 'node:timers/promises';
 import type { FastifyInstance } from 'fastify';
 import type { Bus } from '../../infra/bus/bus.js';
 import { messageOf, OutOfReachError } from '../../infra/errors.js';
+import { within } from '../../infra/within.js';
 import type { ViewProved } from '../../protocol/messages/batch.js';
 import { readActorStatus } from '../../protocol/messages/readers.js';
 import { formatInstant } from '../../protocol/time.js';
@@ -58,10 +58,10 @@ const readAllProofs = async ({ world, connection }: Parts): Promise<{ proofs: re
 };
 
 /** Status answers whatever state the server is in. */
-const connectionOrWhy = async (connection: ConnectionKept): Promise<Bus | Error> => {
-  const late = sleep(connectMsMax).then(() => new OutOfReachError('no connection in time'));
-  return Promise.race([connection.get().catch((error: unknown) => new OutOfReachError(messageOf(error), { cause: error })), late]);
-};
+const connectionOrWhy = (connection: ConnectionKept): Promise<Bus | Error> =>
+  within(connection.get(), connectMsMax, () => new OutOfReachError('no connection in time')).catch(
+    (error: unknown) => new OutOfReachError(messageOf(error), { cause: error }),
+  );
 
 export const addSystem = (server: FastifyInstance, parts: Parts): void => {
   const { world, connection, services, explainer } = parts;

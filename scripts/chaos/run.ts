@@ -2,6 +2,7 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { connect, type Tidemark } from '../../infra/client/index.js';
 import { messageOf } from '../../infra/errors.js';
 import type { Position } from '../../protocol/range.js';
@@ -54,8 +55,6 @@ export interface ChaosReport {
 
 /** Past that the run goes on, and what still waits counts as disturbed. */
 const settledMsMax = 15_000;
-
-const sleep = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
 
 interface Scene {
   readonly random: Random;

@@ -1,6 +1,7 @@
 /** A real HDFS and ZooKeeper for a chaos run, and the faults that strike them. */
 import { mkdir } from 'node:fs/promises';
 import path from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { startHdfs } from '../stack/hdfs.js';
 import { stackJars } from '../stack/jars.js';
 import { startZookeeper } from '../stack/zookeeper.js';
@@ -20,7 +21,6 @@ export interface ChaosStack {
 
 const datanodes = 3;
 const zookeepers = 3;
-const sleep = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
 
 /** @throws OutOfReachError without Java and Maven, or when a server does not start */
 export const startChaosStack = async (folder: string, say: (line: string) => void): Promise<ChaosStack> => {

@@ -1,4 +1,5 @@
 /** `tidemark status`: who runs what, lag, fill, refused, missing, proofs; what is wrong comes first. */
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { Bus } from '../../infra/bus/bus.js';
 import type { Origins, Settings } from '../../infra/config.js';
 import { OutOfReachError } from '../../infra/errors.js';
@@ -24,14 +25,9 @@ const readOnce = async (given: { settings: Settings; origins: Origins }): Promis
   try {
     return await readStatus(bus, given.settings);
   } finally {
-    if (!(bus instanceof Error)) await Promise.race([bus.close(), pause(closeMsMax)]);
+    if (!(bus instanceof Error)) await Promise.race([bus.close(), sleep(closeMsMax)]);
   }
 };
-
-const pause = (ms: number): Promise<void> =>
-  new Promise((resolve) => {
-    setTimeout(resolve, ms);
-  });
 
 const write = (status: Status, json: boolean | undefined): void => {
   process.stdout.write(json === true ? `${JSON.stringify(status)}\n` : formatStatus(status));
@@ -43,7 +39,7 @@ const watch = async (given: { settings: Settings; origins: Origins }, json: bool
     const status = await readOnce(given);
     if (json !== true) process.stdout.write(process.stdout.isTTY ? '\u001b[H\u001b[2J' : '\n');
     write(status, json);
-    await pause(watchEveryMs);
+    await sleep(watchEveryMs);
   }
 };
 

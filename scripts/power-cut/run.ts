@@ -9,6 +9,7 @@
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { Bus } from '../../infra/bus/bus.js';
 import { openBus } from '../../infra/bus/nats.js';
 import { type NatsServer, startNatsServer } from '../../infra/bus/nats-server.js';
@@ -56,8 +57,6 @@ const actorNames = ['buffer', 'uploader', 'windower', 'scheduler', 'mapper', 're
 const waitMsMax = 60_000;
 /** Of the actors' log, when something did not become true. */
 const lastLines = 40;
-
-const sleep = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
 
 /** @throws OutOfReachError when it does not become true in time */
 const until = async (what: string, isTrue: () => Promise<boolean> | boolean): Promise<void> => {
