@@ -98,14 +98,21 @@ export const syncAndHash = async (path: string): Promise<{ bytes: number; sha256
  * machine that are gone.
  */
 export const makeWorkFolder = async (root: string): Promise<string> => {
-  const machine = encodeName(hostname());
   const all = join(root, 'work');
   await mkdir(all, { recursive: true });
-  for (const name of await readdir(all)) {
-    const [, pid, whose] = /^(\d+)-[0-9a-f]{8}-(.*)$/.exec(name) ?? [];
-    if (whose === machine && !isAlive(Number(pid))) await rm(join(all, name), { recursive: true, force: true });
-  }
-  const mine = join(all, `${process.pid}-${randomBytes(4).toString('hex')}-${machine}`);
+  for (const name of await readdir(all)) if (isLeftBehind(name)) await rm(join(all, name), { recursive: true, force: true });
+  const mine = join(all, ownName());
   await mkdir(mine);
   return mine;
+};
+
+const machine = (): string => encodeName(hostname());
+
+/** A name that shows whose it is. */
+export const ownName = (): string => `${process.pid}-${randomBytes(4).toString('hex')}-${machine()}`;
+
+/** Whether it is of a process of this machine that is gone. */
+export const isLeftBehind = (name: string): boolean => {
+  const [, pid, whose] = /^(\d+)-[0-9a-f]{8}-(.*)$/.exec(name) ?? [];
+  return whose === machine() && !isAlive(Number(pid));
 };

@@ -4,7 +4,7 @@
  * A file is written in the work folder, synced, and gets its name by link(), which refuses a name that is taken: so a
  * name always shows whole content, and the first content stays. Then the folder is synced, for the name to last.
  * Files that are being made lie in <root>/work/<process>-<id>-<machine>: processes that share the folder do not meet,
- * and what a killed one left there goes at the next start.
+ * and what a killed one left there goes at the next start. A folder below may be a disk of its own: other-disks.ts.
  */
 import { constants, createReadStream } from 'node:fs';
 import { type FileHandle, link, mkdir, open, readdir, readFile, rename, rm, rmdir, stat, unlink } from 'node:fs/promises';
@@ -13,6 +13,7 @@ import { crashPoint } from '../crash-point.js';
 import { FileExistsError, FileMissingError, messageOf, PromiseError, RetryableError, TidemarkError } from '../errors.js';
 import { chunkBytes, codeOf, FolderSyncs, hashFile, makeWorkFolder, syncAndHash, writeSynced } from './disk.js';
 import { claimFormat } from './format.js';
+import { hiddenMark, OtherDisks } from './other-disks.js';
 import { checkPath } from './paths.js';
 import type { Storage, StoredFile } from './storage.js';
 
@@ -47,6 +48,7 @@ export class LocalStorage implements Storage {
   readonly #checked = new Map<string, string>();
   readonly #durable = new Map<string, true>();
   readonly #folderSyncs = new FolderSyncs();
+  readonly #otherDisks = new OtherDisks();
   #made = 0;
   #isClosed = false;
 
@@ -62,7 +64,12 @@ export class LocalStorage implements Storage {
   async #write(bytes: Uint8Array): Promise<string> {
     this.#made += 1;
     const file = join(this.workFolder, `new-${this.#made}`);
-    await writeSynced(file, bytes);
+    try {
+      await writeSynced(file, bytes);
+    } catch (error) {
+      await rm(file, { force: true }); // on a full disk what was written of it is in the way
+      throw error;
+    }
     return file;
   }
 
@@ -93,6 +100,7 @@ export class LocalStorage implements Storage {
           named = false;
           break;
         }
+        if (codeOf(error) === 'EXDEV') return await this.#otherDisks.withCopy(file, folder, (copy) => this.#name(copy, target));
         // Somebody may have removed the folder as empty in between.
         if (codeOf(error) !== 'ENOENT' || tries === 1) throw error;
       }
@@ -159,13 +167,26 @@ export class LocalStorage implements Storage {
 
   async replace(path: string, bytes: Uint8Array): Promise<void> {
     const target = this.#at(path);
+    const folder = dirname(target);
+    let file: string | undefined;
     try {
-      const file = await this.#write(bytes);
-      await this.#makeFolder(dirname(target));
-      await rename(file, target);
-      await this.#folderSyncs.sync(dirname(target));
+      file = await this.#write(bytes);
+      await this.#makeFolder(folder);
+      await this.#rename(file, target);
+      await this.#folderSyncs.sync(folder);
     } catch (error) {
       throw inOurWords(error, 'replace', path);
+    } finally {
+      if (file !== undefined) await rm(file, { force: true });
+    }
+  }
+
+  async #rename(file: string, target: string): Promise<void> {
+    try {
+      await rename(file, target);
+    } catch (error) {
+      if (codeOf(error) !== 'EXDEV') throw error;
+      await this.#otherDisks.withCopy(file, dirname(target), (copy) => rename(copy, target));
     }
   }
 
@@ -224,7 +245,9 @@ export class LocalStorage implements Storage {
         if (codeOf(error) === 'ENOENT' || codeOf(error) === 'ENOTDIR') return [];
         throw inOurWords(error, 'list', folder);
       });
-      for (const entry of entries) (entry.isDirectory() ? open : paths).push(`${at}/${entry.name}`);
+      for (const entry of entries) {
+        if (!entry.name.startsWith(hiddenMark)) (entry.isDirectory() ? open : paths).push(`${at}/${entry.name}`);
+      }
     }
     return paths.sort();
   }

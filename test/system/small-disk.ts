@@ -1,6 +1,6 @@
 /** A small disk for tests: a tmpfs that can be filled to its last byte and freed again. Needs root. */
 import { execFileSync } from 'node:child_process';
-import { closeSync, openSync, rmSync, statSync, writeSync } from 'node:fs';
+import { closeSync, mkdirSync, openSync, rmSync, statSync, writeSync } from 'node:fs';
 import path from 'node:path';
 import type { Test } from 'tap';
 import { OutOfReachError } from '../../infra/errors.js';
@@ -16,8 +16,9 @@ export interface SmallDisk {
   free(): void;
 }
 
-export const mountSmallDisk = (t: Test, size: string): SmallDisk => {
-  const folder = temporaryFolder(t);
+/** @param folder where it is mounted; without it a temporary one */
+export const mountSmallDisk = (t: Test, size: string, folder = temporaryFolder(t)): SmallDisk => {
+  mkdirSync(folder, { recursive: true });
   execFileSync('mount', ['-t', 'tmpfs', '-o', `size=${size}`, 'tidemark-test', folder]);
   t.teardown(() => {
     execFileSync('umount', ['-l', folder]); // whoever has a file open there ends later

@@ -4,6 +4,8 @@ import { dirname, join } from 'node:path';
 import t, { type Test } from 'tap';
 import { FolderSyncs } from '../../../infra/storage/disk.js';
 import { type LocalStorage, openLocalStorage } from '../../../infra/storage/local.js';
+import { temporaryFolder } from '../../servers.js';
+import { mountSmallDisk, noSmallDisk } from '../../system/small-disk.js';
 import { storageContract } from './storage.contract.js';
 
 const open = async (t: Test): Promise<LocalStorage> => {
@@ -108,4 +110,40 @@ t.test('nothing is left in the work folder by what it made', async (t) => {
   await writeFile(made, 'd');
   await storage.adopt(made, 'a');
   t.strictSame(await readdir(storage.workFolder), []);
+});
+
+/** `views` and `raw` are disks of their own, as an operator may have it; what is made lies on another one. */
+const onOtherDisks = async (t: Test): Promise<LocalStorage> => {
+  const root = temporaryFolder(t);
+  for (const folder of ['views', 'raw']) mountSmallDisk(t, '16m', join(root, folder));
+  const storage = await openLocalStorage(root);
+  t.teardown(() => storage.close());
+  return storage;
+};
+
+t.test('folders that are disks of their own', { skip: noSmallDisk }, (t) => {
+  storageContract(t, onOtherDisks);
+
+  t.test('nothing stays of copies, of killed processes neither; a full one keeps nobody from trying again', async (t) => {
+    const root = temporaryFolder(t);
+    const disk = mountSmallDisk(t, '1m', join(root, 'views'));
+    const storage = await openLocalStorage(root);
+    t.teardown(() => storage.close());
+    const [, mine = ''] = /work[/]\d+(-.*)$/.exec(storage.workFolder) ?? [];
+    await mkdir(join(root, 'views/batch'));
+    await writeFile(join(root, 'views/batch', `.999999999${mine}`), 'half');
+    disk.fill();
+    const made = join(storage.workFolder, 'made');
+    await writeFile(made, Buffer.alloc(10_000));
+    await t.rejects(storage.adopt(made, 'views/batch/x'), { code: 'E_STORAGE', message: /ENOSPC/ });
+    await t.rejects(storage.replace('views/batch/latest.json', Buffer.alloc(10_000)), { code: 'E_STORAGE', message: /ENOSPC/ });
+    t.strictSame(await readdir(join(root, 'views/batch')), []);
+    disk.free();
+    await storage.adopt(made, 'views/batch/x');
+    await storage.replace('views/batch/latest.json', Buffer.alloc(10_000));
+    t.strictSame(await readdir(join(root, 'views/batch')), ['latest.json', 'x']);
+    t.strictSame(await storage.list('views'), ['views/batch/latest.json', 'views/batch/x']);
+    t.strictSame(await readdir(storage.workFolder), []);
+  });
+  t.end();
 });
