@@ -9,7 +9,9 @@ export const isAlive = (pid: number): boolean => {
   } catch (error) {
     return (error as NodeJS.ErrnoException).code === 'EPERM';
   }
-  return statFields(pid)?.[0] !== 'Z';
+  const fields = statFields(pid);
+  // Of one that was killed the first thread may be gone while others still hold its ports and files.
+  return fields?.[0] !== 'Z' || Number(fields[17]) > 1;
 };
 
 /** The fields of /proc/PID/stat behind the program's name, from the state on; undefined where there is no such file. */
