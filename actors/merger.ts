@@ -18,7 +18,7 @@ import { every } from '../infra/actor/every.js';
 import type { FoldDefinition, Input } from '../infra/actor/fold.js';
 import type { Output, Step } from '../infra/actor/output.js';
 import type { LogMessage, PlainMessage } from '../infra/bus/bus.js';
-import { messageOf, PromiseError, UsageError } from '../infra/errors.js';
+import { messageOf, PromiseError, RetryableError, UsageError } from '../infra/errors.js';
 import type { BatchReady, Manifest, ViewProved } from '../protocol/messages/batch.js';
 import { chunkHeader, formatChunk, parseChunk, workingHeader } from '../protocol/messages/chunks.js';
 import type { PartStored } from '../protocol/messages/part-stored.js';
@@ -54,6 +54,7 @@ import { loadManifestOf, loadProved } from './scheduler/manifest.js';
 
 /** Changed rows go out this often at most: many changes of a row are one update. */
 const updateEveryMs = 20;
+const latestAgainMs = 2_000;
 
 const onUpdates = (state: MergerState, messages: readonly LogMessage[]): Output[] => {
   let isMissing = false;
@@ -166,17 +167,24 @@ const follow = (state: MergerState, env: Env): Output[] => {
 };
 
 const copyLatest = (state: MergerState): Output[] =>
-  state.leads && state.view.batch !== null ? [writeLatest(state.view.batch.manifest)] : [];
+  state.leads && state.view.batch !== null ? [writeLatest(state, state.view.batch.manifest)] : [];
 
-/** M3: the same bytes as the manifest's; written only if what is there is something else. */
-const writeLatest = ({ batch }: Manifest): Output => ({
+/** M3: the same bytes as the manifest's; written only if what is there is something else. A full disk is not worth a life: answers go on. */
+const writeLatest = (state: MergerState, { batch }: Manifest): Output => ({
   do: 'work',
   what: 'copy the manifest to latest.json',
-  run: async ({ storage }) => {
+  run: async ({ storage, log, now }) => {
     const path = 'views/batch/latest.json';
-    const wanted = await storage.read(`views/batch/${batch}.json`);
-    const there = await storage.read(path).catch(() => undefined);
-    if (there === undefined || !wanted.equals(there)) await storage.replace(path, wanted);
+    state.latestAgainAt = undefined;
+    try {
+      const wanted = await storage.read(`views/batch/${batch}.json`);
+      const there = await storage.read(path).catch(() => undefined);
+      if (there === undefined || !wanted.equals(there)) await storage.replace(path, wanted);
+    } catch (error) {
+      if (!(error instanceof RetryableError)) throw error;
+      log.warn({ batch, reason: error.message }, 'latest.json is not written, will retry');
+      state.latestAgainAt = now() + latestAgainMs;
+    }
   },
 });
 
@@ -306,7 +314,7 @@ const handle = (state: MergerState, input: Input): Output[] => {
       state.waiting.push(...input.messages);
       return drainBatch(state);
     case 'tick':
-      return publishUpdates(state);
+      return [...publishUpdates(state), ...((state.latestAgainAt ?? Number.POSITIVE_INFINITY) <= input.now ? copyLatest(state) : [])];
     case 'heard':
       return [answer(state, input.message, input.now)];
     case 'lead':

@@ -36,6 +36,8 @@ export interface MergerState {
   readonly chunks: UpdateChunks;
   readonly gate: PositionGate;
   leads: boolean;
+  /** When latest.json is tried again; it could not be written. */
+  latestAgainAt: number | undefined;
   /** Messages of BATCH that wait for a swap. */
   readonly waiting: LogMessage[];
   /** Ready, and not proved by anybody yet. */
@@ -69,6 +71,7 @@ export const beginMerger = async (env: Env): Promise<Beginning<MergerState>> => 
       chunks: new UpdateChunks(),
       gate: new PositionGate(),
       leads: false,
+      latestAgainAt: undefined,
       waiting: [],
       ready: undefined,
       proving: undefined,

@@ -1,6 +1,7 @@
-import { readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, rm, rmdir, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import t from 'tap';
+import { readActorStatus } from '../../../protocol/messages/readers.js';
 import { bruteForce, compareRows } from '../../system/brute-force.js';
 import { publishAll, type Reading, startSystem } from '../../system/system.js';
 import { until } from '../../until.js';
@@ -41,6 +42,23 @@ t.test('M3: latest.json follows each proof, is put right by the leader, and nobo
     t.same(compareRows(rows, bruteForce(readingsOf(0, 200))), [], `${what}: answers do not depend on it`);
     t.ok(await until(() => latestIs('000001')), `${what}: put right`);
   }
+
+  await system.stop();
+  await rm(latest);
+  await mkdir(latest); // no file can take this name, as none can on a full disk
+  system.start();
+  t.same(compareRows((await system.rows(first)).rows, bruteForce(readingsOf(0, 200))), [], 'cannot be written: answers go on');
+  const leader = async () => {
+    const told = await (await system.bus.bucket('ACTORS', { ttlMs: 60_000 })).all();
+    return [...told.values()]
+      .map(({ value }) => readActorStatus(value))
+      .find(({ actor, counts }) => actor === 'merger' && counts.leads === 1);
+  };
+  await until(leader);
+  await system.rows(first); // answered by who leads: the try was before
+  t.notOk((await leader())?.trouble, 'by the life that tried in vain');
+  await rmdir(latest);
+  t.ok(await until(() => latestIs('000001')), 'and tried again');
 
   await writeFile(latest, 'nothing of use');
   const second = await publishAll(system, readingsOf(200, 300));
