@@ -3,44 +3,31 @@ import { Command, CommanderError } from 'commander';
 import { exitCodeOf, exitCodes, messageOf, TidemarkError } from '../infra/errors.js';
 import { packageVersion } from '../infra/package-folder.js';
 import type { RegisterCommand } from './command.js';
-import { register as agent } from './commands/agent.js';
-import { register as batch } from './commands/batch.js';
-import { register as config } from './commands/config.js';
-import { register as demo } from './commands/demo.js';
-import { register as doctor } from './commands/doctor.js';
-import { register as importing } from './commands/import.js';
-import { register as query } from './commands/query.js';
-import { register as rebuild } from './commands/rebuild.js';
-import { register as recover } from './commands/recover.js';
-import { register as stack } from './commands/stack.js';
-import { register as start } from './commands/start.js';
-import { register as status } from './commands/status.js';
-import { register as topology } from './commands/topology.js';
-import { register as user } from './commands/user.js';
-import { register as verify } from './commands/verify.js';
-import { register as watch } from './commands/watch.js';
 
-/** In the order in which help shows them. */
-const commands: readonly RegisterCommand[] = [
-  start,
-  agent,
-  importing,
-  demo,
-  query,
-  watch,
-  verify,
-  batch,
-  rebuild,
-  recover,
-  status,
-  topology,
-  doctor,
-  user,
-  config,
-  stack,
-];
+const commandOf = ({ register }: { register: RegisterCommand }): RegisterCommand => register;
 
-export const createProgram = (): Command => {
+/** In the order in which help shows them. A process loads the one that it was called for: `start` stays for months. */
+const commands: Readonly<Record<string, () => Promise<RegisterCommand>>> = {
+  start: () => import('./commands/start.js').then(commandOf),
+  agent: () => import('./commands/agent.js').then(commandOf),
+  import: () => import('./commands/import.js').then(commandOf),
+  demo: () => import('./commands/demo.js').then(commandOf),
+  query: () => import('./commands/query.js').then(commandOf),
+  watch: () => import('./commands/watch.js').then(commandOf),
+  verify: () => import('./commands/verify.js').then(commandOf),
+  batch: () => import('./commands/batch.js').then(commandOf),
+  rebuild: () => import('./commands/rebuild.js').then(commandOf),
+  recover: () => import('./commands/recover.js').then(commandOf),
+  status: () => import('./commands/status.js').then(commandOf),
+  topology: () => import('./commands/topology.js').then(commandOf),
+  doctor: () => import('./commands/doctor.js').then(commandOf),
+  user: () => import('./commands/user.js').then(commandOf),
+  config: () => import('./commands/config.js').then(commandOf),
+  stack: () => import('./commands/stack.js').then(commandOf),
+};
+
+/** With the command of that name, or with all of them where there is none. */
+export const createProgram = async (name?: string): Promise<Command> => {
   const program = new Command('tidemark')
     .description('Service health that answers for its numbers: every acknowledged reading is in every answer exactly once.')
     .version(packageVersion(), '--version', 'print the version')
@@ -61,7 +48,9 @@ export const createProgram = (): Command => {
         'Exit codes: 0 ok, 1 failed, 2 usage, 3 settings, 4 something needed is out of reach, 5 a promise is broken.',
       ].join('\n'),
     );
-  for (const register of commands) register(program);
+  const named = name !== undefined && Object.hasOwn(commands, name) ? commands[name] : undefined;
+  const loaded = await Promise.all((named === undefined ? Object.values(commands) : [named]).map((load) => load()));
+  for (const register of loaded) register(program);
   for (const { options } of program.commands) {
     for (const option of options) {
       if (typeof option.defaultValue === 'string') option.defaultValueDescription = option.defaultValue; // without quotes, as it is typed
@@ -71,8 +60,9 @@ export const createProgram = (): Command => {
 };
 
 /** Runs one command line. @returns the exit code; what went wrong stands on stderr. */
-export const runProgram = async (words: readonly string[], program = createProgram()): Promise<number> => {
+export const runProgram = async (words: readonly string[], given?: Command): Promise<number> => {
   try {
+    const program = given ?? (await createProgram(words[0]));
     if (words.length === 0) program.outputHelp();
     else await program.parseAsync(words, { from: 'user' });
     return Number(process.exitCode ?? exitCodes.ok);

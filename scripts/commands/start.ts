@@ -3,6 +3,7 @@ import { inspectServer } from '../../infra/bus/nats-inspect.js';
 import { parseDuration, settingNames } from '../../infra/config.js';
 import { exitCodes, UsageError } from '../../infra/errors.js';
 import { createLog } from '../../infra/log.js';
+import { reachMsMax } from '../../infra/within.js';
 import { actorNames } from '../../protocol/catalogue.js';
 import type { RegisterCommand } from '../command.js';
 import type { RunnableActor } from '../run-actors.js';
@@ -10,14 +11,19 @@ import { findSystem, type RunningSettings } from '../running-system.js';
 import { addSettings, settingsOf } from '../settings-options.js';
 import { stopMsMax } from '../start/order.js';
 import { stopSignal } from '../start/signals.js';
+import { letYoungHeapGrow } from '../young-heap.js';
 import { type AgentFlags, everyDefault, runAgent } from './agent.js';
 
 const runnable = actorNames.filter((name): name is RunnableActor => name !== 'agent');
 const isRunnable = (name: string): name is RunnableActor => runnable.some((one) => one === name);
 
 const startActors = async (names: RunnableActor[], settings: RunningSettings): Promise<void> => {
+  letYoungHeapGrow();
   const { nats, natsHttpPort } = settings;
-  const { version, unproven } = await inspectServer(nats, natsHttpPort);
+  const { version, unproven } = await inspectServer(nats, natsHttpPort, {
+    waitMsMax: reachMsMax,
+    waits: ({ message }) => process.stderr.write(`${message} Waits ${reachMsMax / 1_000} s for it\n`),
+  });
   if (unproven !== undefined) process.stderr.write(`durability unproven: ${unproven}\n`);
   const { runActors } = await import('../run-actors.js');
   const log = createLog(settings);

@@ -3,9 +3,10 @@
  * when its parent is gone, by whatever signal, and then ends.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
-import { exitCodeOf, exitCodes } from '../../infra/errors.js';
-import { createLog } from '../../infra/log.js';
-import { type Order, stopMsMax, stopWord } from './order.js';
+import { exitCodeOf, exitCodes, messageOf } from '../../infra/errors.js';
+import { createLog, type Log } from '../../infra/log.js';
+import type { Observer } from './observe.js';
+import { type Observed, type Order, type Pids, stopMsMax, stopWord } from './order.js';
 
 const stop = new AbortController();
 const stopWithin = (): void => {
@@ -14,11 +15,34 @@ const stopWithin = (): void => {
   void sleep(stopMsMax, undefined, { ref: false }).then(() => process.exit(exitCodes.failed));
 };
 
-const work = async ({ actors, settings }: Order): Promise<number> => {
+const tell = (observed: Observed): void => {
+  if (process.connected) process.send?.(observed, undefined, undefined, () => undefined);
+};
+
+let observer: Observer | undefined;
+let pids: Pids | undefined;
+
+const beginObserving = async (order: Order, log: Log): Promise<void> => {
+  if (order.observes === undefined) return;
+  process.stdout.on('error', () => undefined); // whoever read the rows has had enough: the system goes on
+  const { observe } = await import('./observe.js');
+  try {
+    observer = await observe(order, { signal: stop.signal, log, tell });
+  } catch (error) {
+    tell({ refused: messageOf(error), code: exitCodeOf(error) });
+    throw error;
+  }
+  if (pids !== undefined) observer.know(pids);
+};
+
+const work = async (order: Order): Promise<number> => {
+  const { actors, settings } = order;
   const log = createLog(settings);
   try {
     const { runActors } = await import('../run-actors.js'); // takes a while: first hear what the parent says
-    await runActors([...actors], settings, { signal: stop.signal, log });
+    await beginObserving(order, log);
+    // The last readings are sealed while the dashboard can still show them.
+    await Promise.all([observer?.ended, runActors([...actors], settings, { signal: stop.signal, log })]);
     return exitCodes.ok;
   } catch (error) {
     log.error({ err: error, actors }, 'ends');
@@ -30,9 +54,11 @@ process.on('SIGINT', () => undefined); // Ctrl-C reaches the whole group; the pa
 process.on('SIGTERM', stopWithin);
 process.on('disconnect', stopWithin);
 if (!process.connected) stopWithin(); // it was gone before we listened
-process.on('message', (message) => {
-  if (message === stopWord) stopWithin();
-});
 process.once('message', (order) => {
+  process.on('message', (message) => {
+    if (message === stopWord) return stopWithin();
+    pids = message as Pids;
+    observer?.know(pids);
+  });
   void work(order as Order).then((code) => process.exit(code));
 });

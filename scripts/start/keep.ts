@@ -26,12 +26,12 @@ export const pauseAfter = (failures: number): number => Math.min(pauseMsMax, pau
 
 /**
  * Launches it; the first launch's error is the caller's. `isFinal` says of an end that it would come again at once: then
- * it is left as it is.
+ * it is left as it is. `onBack` hears of each other one that runs in its place.
  */
 export const keep = async <One extends Running>(
   name: string,
   launch: () => Promise<One>,
-  { log, isFinal = () => false }: { log: Log; isFinal?: (one: One) => boolean },
+  { log, isFinal = () => false, onBack }: { log: Log; isFinal?: (one: One) => boolean; onBack?: () => void },
 ): Promise<Kept<One>> => {
   let current = await launch();
   const stopping = new AbortController();
@@ -41,6 +41,7 @@ export const keep = async <One extends Running>(
       try {
         current = await launch();
         log.info({ process: name, pid: current.pid }, 'brought back');
+        onBack?.();
         return;
       } catch (error) {
         log.warn({ process: name, err: error, pauseMs: pauseAfter(failures + 1) }, 'could not be brought back, will try again');

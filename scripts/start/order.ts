@@ -1,14 +1,35 @@
-/** What `start` says to a child that holds actors. */
+/** What `start` and its children say to each other. */
 import type { Settings } from '../../infra/config.js';
 import type { RunnableActor } from '../run-actors.js';
 
-/** The first message. */
+/** To a child, the first message. */
 export interface Order {
   readonly actors: readonly RunnableActor[];
-  readonly settings: Settings;
+  readonly settings: Settings & { readonly nats: string };
+  /** It measures this machine too, and shows the rows. */
+  readonly observes?: Observing;
 }
 
-/** The second one. */
+export interface Observing {
+  /** The fourth service; without it the busiest program that is none of the others. */
+  readonly program?: string;
+  readonly everyMs: number;
+}
+
+/** To the child that observes, whenever they change: whom it measures as Tidemark and as the server. */
+export interface Pids {
+  readonly own: readonly number[];
+  /** Of the nats-server that `start` runs; without it, it is looked for by its name. */
+  readonly nats?: number;
+}
+
+/** Of the child that observes: the streams are there, or cannot be; then, what it measures. */
+export type Observed =
+  | { readonly streams: 'ready' }
+  | { readonly refused: string; readonly code: number }
+  | { readonly services: readonly string[] };
+
+/** To a child, the last message. */
 export const stopWord = 'stop';
 
 /** A stop that takes longer is cut off: what was not sealed is sent again by its source. */

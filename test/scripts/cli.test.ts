@@ -28,8 +28,10 @@ t.test("without words it is help, and the version is the package's", (t) => {
   t.end();
 });
 
-t.test('every command has a description and help with an example', (t) => {
-  for (const command of createProgram().commands) {
+t.test('every command has a description and help with an example', async (t) => {
+  const { commands } = await createProgram();
+  t.ok(commands.length > 10);
+  for (const command of commands) {
     let help = '';
     command.configureOutput({
       writeOut: (text) => {
@@ -39,8 +41,12 @@ t.test('every command has a description and help with an example', (t) => {
     command.outputHelp();
     t.match(help, /\nExamples?:\n {2}\$ /, command.name());
     t.not(command.description(), '', command.name());
+    t.same(
+      (await createProgram(command.name())).commands.map((one) => one.name()),
+      [command.name()],
+      'loaded alone by its name',
+    );
   }
-  t.end();
 });
 
 t.test('exit code 2: usage errors suggest what was meant', (t) => {

@@ -113,6 +113,8 @@ t.test('whatever of its own dies is brought back', async (t) => {
   const [child] = childrenOf(system.child.pid ?? 0);
   process.kill(child ?? 0, 'SIGKILL');
   await system.says(/brought back/);
+  const said = system.text().length;
+  await until(() => /\bmachine .*\bat\b/.test(system.text().slice(said))); // the one that died measured, and does again
   const before = natsPid();
   process.kill(before, 'SIGKILL');
   await until(() => natsPid() !== before && isAlive(natsPid()));
