@@ -3,6 +3,7 @@ import { createHash } from 'node:crypto';
 import { Readable } from 'node:stream';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { writeParquet } from '../../infra/answers/parquet.js';
+import type { Terms } from '../../protocol/messages/view.js';
 import { Gathered, Turns } from './gathered.js';
 import { descriptions } from './openapi.js';
 import { formats, oneOf, onlyKnown, type Parameters, readViewQuestion, readWhole, readZone, type ViewQuestion } from './parameters.js';
@@ -31,11 +32,16 @@ interface Made {
 /** A text that belongs to an ETag. */
 interface Told {
   readonly etag: string;
+  readonly terms: Terms;
   readonly body: string;
 }
 
-const sendOrSame = (request: FastifyRequest, reply: FastifyReply, etag: string): boolean => {
-  reply.header('ETag', etag).header('Cache-Control', 'no-cache');
+/**
+ * The headers of both, and whether 304 was all that is to be said. Rows stay while their terms move on, so a 304 says how
+ * far they hold now: whoever keeps the body takes its terms from the headers. Hence the ETag is a weak one.
+ */
+const sendOrSame = (request: FastifyRequest, reply: FastifyReply, etag: string, terms: Terms): boolean => {
+  reply.header('ETag', `W/${etag}`).header('Cache-Control', 'no-cache').headers(termsHeaders(terms)); // D9
   if (!isSame(request.headers['if-none-match'], etag)) return false;
   reply.code(304).send();
   return true;
@@ -57,10 +63,10 @@ const wholeOf = (made: Made, pieces: Iterable<Buffer>): Promise<Buffer> => {
 };
 
 /** Hash of what does not move on by itself: everything but the terms. */
-const toldOf = (kind: string, question: ViewQuestion, { terms, ...content }: { terms: unknown }): Told => {
+const toldOf = (kind: string, question: ViewQuestion, { terms, ...content }: { terms: Terms }): Told => {
   const text = JSON.stringify(content);
   const etag = etagOf(kind, question, createHash('sha256').update(text).digest('hex'));
-  return { etag, body: `${text.slice(0, -1)},"terms":${JSON.stringify(terms)},"etag":${JSON.stringify(etag)}}` };
+  return { etag, terms, body: `${text.slice(0, -1)},"terms":${JSON.stringify(terms)},"etag":${JSON.stringify(etag)}}` };
 };
 
 export const addAnswers = (server: FastifyInstance, reader: ViewReader): void => {
@@ -77,11 +83,8 @@ export const addAnswers = (server: FastifyInstance, reader: ViewReader): void =>
     const made = await answers.ask(keyOf(question, format), async () => ({ answer: await readAnswer(reader, question), whole: undefined }));
     const { answer } = made;
     const etag = etagOf(format, question, answer.rowsHash);
-    if (sendOrSame(request, reply, etag)) return reply;
-    if (format !== 'json') {
-      reply.headers(termsHeaders(answer.terms));
-      reply.header('Content-Disposition', `attachment; filename="${fileNameOf(question, format)}"`);
-    }
+    if (sendOrSame(request, reply, etag, answer.terms)) return reply;
+    if (format !== 'json') reply.header('Content-Disposition', `attachment; filename="${fileNameOf(question, format)}"`);
     if (format === 'parquet') {
       reply.type('application/vnd.apache.parquet');
       return reply.send(await parquets.take(() => writeParquet({ rows: exactRows(answer), terms: answer.terms }, undefined)));
@@ -99,10 +102,10 @@ export const addAnswers = (server: FastifyInstance, reader: ViewReader): void =>
     const question = readViewQuestion(given, Date.now(), 'minute');
     const zone = readZone(given);
     const points = readWhole(given, 'points', 10, 10_000, 1_000);
-    const { etag, body } = await told.ask(keyOf('series', question, zone, points), async () =>
+    const { etag, terms, body } = await told.ask(keyOf('series', question, zone, points), async () =>
       toldOf(`series ${zone} ${points}`, question, await readSeries(reader, question, zone, points)),
     );
-    if (sendOrSame(request, reply, etag)) return reply;
+    if (sendOrSame(request, reply, etag, terms)) return reply;
     return reply.type('application/json; charset=utf-8').send(body);
   });
 
@@ -110,10 +113,10 @@ export const addAnswers = (server: FastifyInstance, reader: ViewReader): void =>
     const given = request.query as Parameters;
     onlyKnown(given, ['from', 'to', 'service', 'zone', 'after', 'wait']);
     const question = readViewQuestion(given, Date.now(), 'minute');
-    const { etag, body } = await told.ask(keyOf('summary', question), async () =>
+    const { etag, terms, body } = await told.ask(keyOf('summary', question), async () =>
       toldOf('summary', question, await readSummary(reader, question)),
     );
-    if (sendOrSame(request, reply, etag)) return reply;
+    if (sendOrSame(request, reply, etag, terms)) return reply;
     return reply.type('application/json; charset=utf-8').send(body);
   });
 };

@@ -53,7 +53,7 @@ const row = object({
   msg_num: whole('number of readings'),
 });
 
-const etag = text('changes when the rows do; also as a header, for If-None-Match');
+const etag = text('changes when the rows do; also as a header (weak), for If-None-Match; a 304 has the terms of now in its headers');
 
 const error = object({
   error: object({ code: text('E_…: does not change'), message: text('what, where, what to do'), field: text('the parameter') }),

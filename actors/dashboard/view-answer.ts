@@ -2,6 +2,7 @@
  * An answer's rows as they came, in blocks of doubles; text is made of them when it is sent.
  *
  * D2  An answer's ETag is of the question's meaning and of the rows: it stays while they do, also over a new batch.
+ * D9  Each answer has its terms in headers too, and a 304 those of now.
  */
 import { createHash } from 'node:crypto';
 import { csvCell, viewColumns } from '../../infra/answers/csv.js';
@@ -94,7 +95,7 @@ export const fileNameOf = ({ from, to }: ViewQuestion, format: Format): string =
   return `tidemark-${compact(from)}-${compact(to)}.${format}`;
 };
 
-/** What the body of CSV and Parquet has no place for. */
+/** The terms, where the body has no place for them: of CSV, Parquet, and of what has not changed. */
 export const termsHeaders = (terms: Terms): Record<string, string> => ({
   'Tidemark-Batch': terms.batch ?? '',
   'Tidemark-Cut': terms.cut.join(','),
