@@ -170,7 +170,7 @@ t.test('headers: a strict policy on pages and answers, one of its own on the pag
   const strict =
     "default-src 'none';script-src 'self';style-src 'self';connect-src 'self';img-src 'self' data:;font-src 'self';form-action 'self';" +
     "base-uri 'none';frame-ancestors 'none'";
-  for (const url of ['/', '/analysis', '/assets/style.css', '/assets/uplot/uPlot.esm.js', '/api/v1/status']) {
+  for (const url of ['/', '/analysis', '/assets/style/base.css', '/assets/uplot/uPlot.esm.js', '/api/v1/status']) {
     const { headers, statusCode } = await server.inject({ url, headers: local });
     t.equal(statusCode, 200, url);
     t.equal(headers['content-security-policy'], strict, url);
@@ -218,7 +218,7 @@ t.test('D6: with a token, only who has it is answered', async (t) => {
     headers: { location: `/login?next=${encodeURIComponent('/analysis?from=now-1h')}` },
   });
   t.equal((await get({}, '/login')).statusCode, 200);
-  t.equal((await get({}, '/assets/style.css')).statusCode, 200);
+  t.equal((await get({}, '/assets/style/base.css')).statusCode, 200);
   t.equal((await get({}, '/assets/..%2f..%2fserver.js')).statusCode, 404);
   const login = (payload: string) =>
     server.inject({

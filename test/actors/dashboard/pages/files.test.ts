@@ -8,11 +8,9 @@ import { temporaryFolder } from '../../../servers.js';
 import { typeCheck } from '../../../type-check.js';
 import { pagesFolder } from './page-modules.js';
 
-const assets = path.join(pagesFolder, 'assets');
-const files = [
-  ...readdirSync(pagesFolder).filter((name) => name.endsWith('.html')),
-  ...readdirSync(assets).map((name) => `assets/${name}`),
-].map((name) => ({ name, text: readFileSync(path.join(pagesFolder, name), 'utf8') }));
+const files = readdirSync(pagesFolder, { recursive: true, encoding: 'utf8' })
+  .filter((name) => /\.\w+$/.test(name))
+  .map((name) => ({ name, text: readFileSync(path.join(pagesFolder, name), 'utf8') }));
 const uplot = path.join(packageFolder, 'node_modules/uplot/dist');
 const bytesMax = 100_000;
 
@@ -39,10 +37,19 @@ t.test('nothing comes from another host, and no markup is made of text', (t) => 
   );
   t.same(where(/<script(?![^>]*\bsrc=)[^>]*>|<style\b|\sstyle="|\son\w+="/), [], 'inline script or style');
   t.same(
-    files.filter(({ name, text }) => name.endsWith('.js') && text.split('\n').length > 401).map(({ name }) => name),
+    files.filter(({ name, text }) => /\.(?:js|css)$/.test(name) && text.split('\n').length > 401).map(({ name }) => name),
     [],
     'lines',
   );
+  t.end();
+});
+
+t.test('each page names the style that there is, and each style is of some page', (t) => {
+  const named = files.flatMap(({ name, text }) =>
+    name.endsWith('.html') ? [...text.matchAll(/href="\/(assets\/style\/[\w-]+\.css)"/g)].map(([, file]) => file) : [],
+  );
+  const there = files.map(({ name }) => name).filter((name) => name.startsWith('assets/style/'));
+  t.same([...new Set(named)].sort(), there.sort());
   t.end();
 });
 
@@ -66,6 +73,6 @@ t.test('their types are right', async (t) => {
     skipLibCheck: true,
   };
   const project = path.join(folder, 'tsconfig.json');
-  writeFileSync(project, JSON.stringify({ compilerOptions: options, include: [`${assets}/*.js`, './uplot.d.ts'] }));
+  writeFileSync(project, JSON.stringify({ compilerOptions: options, include: [`${pagesFolder}/assets/*.js`, './uplot.d.ts'] }));
   t.equal(await typeCheck(project), undefined);
 });
