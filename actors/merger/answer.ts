@@ -47,8 +47,8 @@ const answerSnapshot = async (snapshot: Snapshot, months: MonthCache): Promise<(
       const sources = await batchSources(snapshot, months, service, steps);
       const realtime = snapshot.realtime.get(service) ?? new Map<number, MinuteRow>();
       writer.service(service);
-      if (question.step === 'minute') mergeMinutes(sources, realtime, question, writer);
-      else mergeSteps(sources, realtime, question, steps, writer);
+      if (question.step === 'minute') mergeMinutes(sources, realtime, writer);
+      else mergeSteps(sources, realtime, steps, writer);
       if (writer.rows >= yieldAt) {
         yieldAt = writer.rows + rowsBetweenYields;
         await new Promise(setImmediate);
@@ -60,40 +60,60 @@ const answerSnapshot = async (snapshot: Snapshot, months: MonthCache): Promise<(
   return writer.bodies(terms);
 };
 
-const grainOf = ({ month }: MonthFile, steps: Steps): Grain => {
+/** Rows of a month file, of which those of [from, to) count. */
+interface Source {
+  readonly columns: RowColumns;
+  readonly from: number;
+  readonly to: number;
+}
+
+interface Piece {
+  readonly grain: Grain;
+  readonly from: number;
+  readonly to: number;
+}
+
+/** How a month is read for a question: whole hours as sums, what is before and behind them by minutes. */
+const piecesOf = ({ month }: MonthFile, steps: Steps): Piece[] => {
   const [start, end] = monthSpan(month);
-  return steps.isHourly(start, end) ? 'hour' : 'minute';
+  const [from, to] = [Math.max(start, steps.question.from), Math.min(end, steps.question.to)];
+  const [hoursFrom, hoursTo] = steps.hoursWithin(start, end);
+  if (hoursFrom >= hoursTo) return [{ grain: 'minute', from, to }];
+  const pieces: Piece[] = [
+    { grain: 'minute', from, to: hoursFrom },
+    { grain: 'hour', from: hoursFrom, to: hoursTo },
+    { grain: 'minute', from: hoursTo, to },
+  ];
+  return pieces.filter((piece) => piece.from < piece.to);
 };
 
 /** Reads what is not in memory of some services' months at once. */
 const prefetch = async (group: readonly string[], { batch, question }: Snapshot, months: MonthCache, steps: Steps): Promise<void> => {
   const cold = group.flatMap((service) =>
-    monthsBetween(batch, service, question.from, question.to).filter((file) => !months.has(file, grainOf(file, steps))),
+    monthsBetween(batch, service, question.from, question.to).filter((file) =>
+      piecesOf(file, steps).some(({ grain }) => !months.has(file, grain)),
+    ),
   );
   if (cold.length > 1) await months.prefetch(cold);
 };
 
 /** The columns of a service's months in the range, in order. */
-const batchSources = async ({ batch, question }: Snapshot, months: MonthCache, service: string, steps: Steps): Promise<RowColumns[]> => {
-  const sources: RowColumns[] = [];
+const batchSources = async ({ batch, question }: Snapshot, months: MonthCache, service: string, steps: Steps): Promise<Source[]> => {
+  const sources: Source[] = [];
   for (const file of monthsBetween(batch, service, question.from, question.to)) {
-    const grain = grainOf(file, steps);
-    sources.push(months.peek(file, grain) ?? (await months.load(file, grain)));
+    for (const { grain, from, to } of piecesOf(file, steps)) {
+      sources.push({ columns: months.peek(file, grain) ?? (await months.load(file, grain)), from, to });
+    }
   }
   return sources;
 };
 
 /** Batch and real-time rows side by side in order of time; a minute that both have is merged. */
-const mergeMinutes = (
-  sources: readonly RowColumns[],
-  realtime: ReadonlyMap<number, MinuteRow>,
-  { from, to }: Question,
-  writer: AnswerWriter,
-): void => {
+const mergeMinutes = (sources: readonly Source[], realtime: ReadonlyMap<number, MinuteRow>, writer: AnswerWriter): void => {
   const minutes = [...realtime.keys()].sort((a, b) => a - b);
   const scratch = emptyRow();
   let next = 0;
-  for (const columns of sources) {
+  for (const { columns, from, to } of sources) {
     const end = lowerBound(columns, to);
     for (let i = lowerBound(columns, from); i < end; i++) {
       const minute = columns.minute[i] as number;
@@ -112,15 +132,9 @@ const mergeMinutes = (
 };
 
 /** Sums by step: the real-time rows are summed already, the batch's come to them. */
-const mergeSteps = (
-  sources: readonly RowColumns[],
-  realtime: Map<number, MinuteRow>,
-  { from, to }: Question,
-  steps: Steps,
-  writer: AnswerWriter,
-): void => {
+const mergeSteps = (sources: readonly Source[], realtime: Map<number, MinuteRow>, steps: Steps, writer: AnswerWriter): void => {
   const scratch = emptyRow();
-  for (const columns of sources) {
+  for (const { columns, from, to } of sources) {
     const end = lowerBound(columns, to);
     let start = Number.NaN;
     let sum = scratch;

@@ -45,16 +45,17 @@ export class Steps {
     return start;
   }
 
-  /** Whether sums by UTC hour serve as well as minutes for [start, end): no step begins or ends within an hour of it. */
-  isHourly(start: number, end: number): boolean {
-    const { step, from, to } = this.question;
-    if (step === 'minute') return false;
-    if ((from > start && from % hourMs !== 0) || (to < end && to % hourMs !== 0)) return false;
-    if (step === 'range') return true;
-    for (let at = Math.max(start, from); at < Math.min(end, to); at = this.#end) {
+  /** The part of [start, end) for which sums by UTC hour serve as well as minutes: no step begins or ends within an hour of it. */
+  hoursWithin(start: number, end: number): readonly [from: number, to: number] {
+    const { step } = this.question;
+    const from = Math.ceil(Math.max(start, this.question.from) / hourMs) * hourMs;
+    const to = Math.floor(Math.min(end, this.question.to) / hourMs) * hourMs;
+    if (step === 'minute' || from >= to) return [start, start];
+    if (step === 'range') return [from, to];
+    for (let at = from; at < to; at = this.#end) {
       this.startOf(at);
-      if (this.#end % hourMs !== 0 || this.#start % hourMs !== 0) return false;
+      if (this.#end % hourMs !== 0 || this.#start % hourMs !== 0) return [start, start];
     }
-    return true;
+    return [from, to];
   }
 }

@@ -123,6 +123,43 @@ t.test('answers by every step and zone equal the count by brute force, over days
   );
 });
 
+t.test('whole hours are answered from their sums, what is before and behind them by minutes, to the bit', async () => {
+  const files = new Map(
+    zones.map(([, begin]) => {
+      const readings = Array.from(
+        { length: 3 * 1_440 },
+        (_, i): Reading => ({
+          service: i % 3 === 0 ? 'web' : 'a',
+          at: begin + i * minuteMs + ((i * 7_919) % minuteMs),
+          cpu: (i * 7_919) % 1_000_000,
+          ram: (i * 104_729) % 17,
+          disk: i,
+          refusedBefore: 0,
+        }),
+      );
+      return [begin, { readings, system: build(readings) }] as const;
+    }),
+  );
+  await fc.assert(
+    fc.asyncProperty(
+      fc.constantFrom(...zones),
+      fc.constantFrom(...steps),
+      fc.nat(72 * 60),
+      fc.nat(72 * 60),
+      fc.constantFrom(1, 15, 60),
+      async ([zone, begin], step, a, b, unit) => {
+        const { readings, system } = files.get(begin) as { readings: Reading[]; system: ReturnType<typeof build> };
+        const from = begin + Math.floor(Math.min(a, b) / unit) * unit * minuteMs;
+        const to = begin + (Math.floor(Math.max(a, b) / unit) + 1) * unit * minuteMs;
+        const expected = count(readings, from, to, step, zone).map(({ service, minute, row }) => toTuple(service, minute, row));
+        const { rows } = await askBlocks(system, { from, to, step, zone });
+        if (JSON.stringify(rows) !== JSON.stringify(expected)) throw new TypeError(`${zone} ${step} ${from} ${to}: other rows`);
+      },
+    ),
+    { numRuns: 300 },
+  );
+});
+
 t.test('sums past 2^53 are exact in tuples, from files, parts and updates', async (t) => {
   const many = Array.from(
     { length: 9 },
