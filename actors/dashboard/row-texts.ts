@@ -4,9 +4,9 @@
  *
  * D8  What comes from here is the text that writing the rows anew would give.
  */
-import { blockColumns, decodeRowBlocks, eachBlockRow, encodeRowBlocks } from '../../protocol/messages/row-blocks.js';
+import { blockColumns, decodeRowBlocks, eachBlockRow } from '../../protocol/messages/row-blocks.js';
 import type { Step } from '../../protocol/messages/view.js';
-import { minuteMs } from '../../protocol/minute-row.js';
+import { emptyRow, minuteMs } from '../../protocol/minute-row.js';
 import { columnsWriter, type WriteRow } from '../merger/row-text.js';
 
 interface Kept {
@@ -17,7 +17,7 @@ interface Kept {
 
 const spanMsOf: Readonly<Record<Step, number>> = {
   minute: 60 * minuteMs,
-  hour: 3_600 * minuteMs,
+  hour: 360 * minuteMs, // days that begin anywhere have all but their ends in common
   day: 86_400 * minuteMs,
   range: Number.MAX_SAFE_INTEGER,
 };
@@ -82,15 +82,11 @@ export class RowTexts {
       this.#bytes -= sizeOf(kept);
     }
     const numbers = new Float64Array((to - from) * blockColumns);
-    const inColumns = new Float64Array(numbers.length);
     for (let column = 0; column < blockColumns; column++) {
-      for (let i = from; i < to; i++) {
-        const value = columns[column * rows + i] as number;
-        numbers[(i - from) * blockColumns + column] = value;
-        inColumns[column * (to - from) + i - from] = value;
-      }
+      let at = column;
+      for (let i = column * rows + from; i < column * rows + to; i++, at += blockColumns) numbers[at] = columns[i] as number;
     }
-    const text = textOfChunk(encodeRowBlocks({ terms: noTerms, blocks: [[service, to - from]], wide: [] }, inColumns));
+    const text = textOfNumbers(service, numbers);
     this.counts.made += 1;
     const made = { numbers, text };
     this.#kept.set(key, made);
@@ -104,7 +100,27 @@ export class RowTexts {
   }
 }
 
-const noTerms = { batch: null, cut: [], position: [], newest: null, missing: 0, refused: 0, late: 0 };
+/** Rows of a service, row by row; none of them is wide. */
+const textOfNumbers = (service: string, numbers: Float64Array): Buffer => {
+  const write = columnsWriter(service);
+  const row = emptyRow();
+  const texts: string[] = [];
+  for (let at = 0; at < numbers.length; at += blockColumns) {
+    const value = (column: number): number => numbers[at + column] as number;
+    row.cpu = value(1);
+    row.ram = value(2);
+    row.disk = value(3);
+    row.maxCpu = value(4);
+    row.maxCpuAt = value(5);
+    row.maxRam = value(6);
+    row.maxRamAt = value(7);
+    row.maxDisk = value(8);
+    row.maxDiskAt = value(9);
+    row.messages = value(10);
+    texts.push(write(value(0), row));
+  }
+  return Buffer.from(texts.join(','));
+};
 
 const sizeOf = ({ numbers, text }: Kept): number => numbers.byteLength + text.length + 200;
 
