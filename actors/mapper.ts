@@ -17,8 +17,10 @@ import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
+import { atOnce } from '../infra/at-once.js';
 import { PromiseError } from '../infra/errors.js';
 import type { Sql } from '../infra/sql/sql.js';
+import { chunkBytes } from '../infra/storage/disk.js';
 import type { Storage, StoredFile } from '../infra/storage/storage.js';
 import { groupBy } from '../protocol/group-by.js';
 import type { RangeAssigned, RangeMapped, RawInput } from '../protocol/messages/batch.js';
@@ -69,20 +71,23 @@ interface Scanned {
   readonly file: string;
 }
 
+/** Files that are copied at once: one alone leaves this machine waiting for the other. */
+const copiesAtOnceMax = 4;
+
 /** In place, or, of a file that is not here or needed less than half, a copy of what is needed (bounded: streamed). */
 const localFiles = async (task: RangeAssigned, storage: Storage, workFile: string, copies: string[]): Promise<Scanned[]> => {
-  const scanned: Scanned[] = [];
-  for (const [path, inputs] of groupBy(task.inputs, (input) => input.path)) {
+  const byPath = [...groupBy(task.inputs, (input) => input.path)];
+  const scanned = await atOnce(byPath, copiesAtOnceMax, async ([path, inputs]): Promise<Scanned[]> => {
     const needed = inputs.reduce((sum, { fromByte, toByte }) => sum + toByte - fromByte, 0);
     const inPlace = storage.readsInPlace && needed * 2 >= Math.max(...inputs.map(({ fileBytes }) => fileBytes));
     const file = inPlace ? await storage.local(path) : `${workFile}-${copies.length}.ndjson`;
     if (!inPlace) {
       copies.push(file);
-      await pipeline(Readable.from(bytesOf(inputs, storage)), createWriteStream(file));
+      await pipeline(Readable.from(bytesOf(inputs, storage)), createWriteStream(file, { highWaterMark: chunkBytes }));
     }
-    scanned.push(...inputs.map((input) => ({ input, file })));
-  }
-  return scanned;
+    return inputs.map((input) => ({ input, file }));
+  });
+  return scanned.flat();
 };
 
 async function* bytesOf(inputs: readonly RawInput[], storage: Storage): AsyncIterable<Buffer> {

@@ -22,7 +22,7 @@ import type { Manifest, MonthFile, ServiceListing, ServicesAssigned, ServicesRed
 import { copyToParquet, messageType, viewFormat } from '../protocol/minute-row-sql.js';
 import { encodeName, serviceBucket } from '../protocol/name-code.js';
 import { sha256Of } from '../protocol/sha256.js';
-import { exactSumsOf, fromInputs, makeView, type TouchedMonth } from './reducer/month-view.js';
+import { exactSumsOf, fromInputs, localFiles, makeView, type TouchedMonth } from './reducer/month-view.js';
 
 export interface ReducerEnvironment {
   readonly storage: Storage;
@@ -33,8 +33,7 @@ export interface ReducerEnvironment {
 export const reduceServices = async (task: ServicesAssigned, env: ReducerEnvironment): Promise<ServicesReduced> => {
   const { storage } = env;
   if ((await storage.length(task.output)) !== undefined) return await reportThere(task, storage); // R4
-  const inputs: string[] = [];
-  for (const { path, bytes, sha256 } of task.inputs) inputs.push(await storage.local(path, { bytes, sha256 }));
+  const inputs = await localFiles(storage, task.inputs);
   const base = await baseFiles(task, storage);
   const files = await env.sql.session(async (sql) => {
     const { touched, kept } = choose(task, base, await newMonths(task, sql, inputs));

@@ -164,6 +164,30 @@ t.test('X1: offsets that lie too far apart for a bitmap are told apart as well',
   await t.rejects(map(folder, '000006', 1, [input]), { code: 'E_PROMISE' });
 });
 
+t.test('of a storage that is elsewhere some files are copied at once, not all', async (t) => {
+  const inputs = [];
+  for (let p = 0; p < 12; p++) inputs.push(await putRaw(folder, `raw/2026-11-23/${p}-0-elsewhere.ndjson`, p, records(0, 50)));
+  let open = 0;
+  let most = 0;
+  const elsewhere = new Proxy(folder.storage, {
+    get: (storage, name) => {
+      if (name === 'readsInPlace') return false;
+      const value: unknown = Reflect.get(storage, name, storage);
+      if (name !== 'stream') return typeof value === 'function' ? value.bind(storage) : value;
+      return async function* (...given: Parameters<typeof storage.stream>) {
+        open += 1;
+        most = Math.max(most, open);
+        await new Promise((resolve) => setTimeout(resolve, 20));
+        yield* storage.stream(...given);
+        open -= 1;
+      };
+    },
+  });
+  const mapped = await map({ ...folder, storage: elsewhere }, '000777', 0, inputs);
+  t.equal(mapped.records, 600);
+  t.ok(most > 1 && most <= 4, `${most} at once`);
+});
+
 t.test('X3: a second run reports what is there, and an output that exists stays', async (t) => {
   const input = await putRaw(folder, 'raw/2026-11-23/0-twice.ndjson', 0, records(0, 100));
   const first = await map(folder, '000007', 0, [input]);

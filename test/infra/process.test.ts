@@ -22,8 +22,10 @@ ctypes.CDLL(None).pthread_exit(None)
 `;
 
 t.test('whose first thread is gone while another runs is alive: it still holds ports and files', async (t) => {
-  if (process.platform !== 'linux' || spawnSync('python3', ['--version']).status !== 0)
-    return t.pass('needs Linux and Python', { skip: true });
+  if (process.platform !== 'linux' || spawnSync('python3', ['--version']).status !== 0) {
+    t.pass('needs Linux and Python', { skip: true });
+    return;
+  }
   const child = spawn('python3', ['-c', leaderGoesFirst], { stdio: 'ignore' });
   const pid = child.pid as number;
   t.teardown(() => child.kill('SIGKILL'));

@@ -12,7 +12,7 @@ import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { FileExistsError, FileMissingError, messageOf, PromiseError, RetryableError, TidemarkError } from '../../errors.js';
-import { codeOf, hashFile } from '../disk.js';
+import { chunkBytes, codeOf, hashFile } from '../disk.js';
 import { checkPath } from '../paths.js';
 import type { Storage, StoredFile } from '../storage.js';
 import { folderOf, type HdfsFiles, isException } from './hdfs-files.js';
@@ -224,7 +224,7 @@ export class HdfsStorage implements Storage {
       }
     };
     try {
-      await pipeline(Readable.from(hashed()), createWriteStream(file, { flags: 'wx' }));
+      await pipeline(Readable.from(hashed()), createWriteStream(file, { flags: 'wx', highWaterMark: chunkBytes }));
       const found = hash.digest('hex');
       if (sha256 !== undefined && found !== sha256) {
         throw new PromiseError(`${path} has the sha256 ${found}; whoever named it says ${sha256}`);
