@@ -17,14 +17,14 @@ import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
-import { atOnce } from '../infra/at-once.js';
+import { turns } from '../infra/at-once.js';
 import { PromiseError } from '../infra/errors.js';
 import type { Sql } from '../infra/sql/sql.js';
 import { chunkBytes } from '../infra/storage/disk.js';
 import type { Storage, StoredFile } from '../infra/storage/storage.js';
 import { groupBy } from '../protocol/group-by.js';
 import type { RangeAssigned, RangeMapped, RawInput } from '../protocol/messages/batch.js';
-import { aggregateRecords, copyToParquet, parquetMetadata, rowColumns, rowTypes } from '../protocol/minute-row-sql.js';
+import { aggregateRecords, copyToParquet, mergeRows, parquetMetadata, rowColumns, rowTypes } from '../protocol/minute-row-sql.js';
 
 export interface MapperEnvironment {
   readonly storage: Storage;
@@ -35,16 +35,15 @@ export interface MapperEnvironment {
 export const mapRange = async (task: RangeAssigned, { storage, sql }: MapperEnvironment): Promise<RangeMapped> => {
   if ((await storage.length(task.output)) !== undefined) return await reportThere(task, storage, sql); // X3
   const workFile = join(storage.workFolder, `${task.batch}-${task.task}-${randomUUID()}`);
-  const copies: string[] = [];
+  const files = await chooseFiles(task, storage, workFile);
   try {
-    const scanned = await localFiles(task, storage, workFile, copies);
     return await sql.session(async (session) => {
-      await mapRecords(session, scanned);
-      const [counted] = await session.rows('SELECT count(*) AS rows FROM mapped');
+      const mapped = await mapRecords(session, files, asTheyCome(files, storage));
+      const [counted] = await session.rows(`SELECT count(*) AS rows FROM ${mapped}`);
       const rows = Number(counted?.rows);
       const records = promised(task.inputs);
       await session.run(
-        ...copyToParquet(`SELECT ${rowColumns.join(', ')} FROM mapped ORDER BY service, minute`, outputFormat, `${workFile}.parquet`, {
+        ...copyToParquet(`SELECT ${rowColumns.join(', ')} FROM ${mapped} ORDER BY service, minute`, outputFormat, `${workFile}.parquet`, {
           batch: task.batch,
           task: String(task.task),
           records: String(records),
@@ -56,7 +55,8 @@ export const mapRange = async (task: RangeAssigned, { storage, sql }: MapperEnvi
       return { batch: task.batch, task: task.task, file, records, rows };
     });
   } finally {
-    await Promise.all([...copies, `${workFile}.parquet`].map((file) => rm(file, { force: true })));
+    const made = [...files.filter(({ isCopy }) => isCopy).map(({ file }) => file), `${workFile}.parquet`];
+    await Promise.all(made.map((file) => rm(file, { force: true })));
   }
 };
 
@@ -65,30 +65,60 @@ const outputFormat = 'COMPRESSION snappy, ROW_GROUP_SIZE 16384, WRITE_BLOOM_FILT
 
 const promised = (inputs: readonly RawInput[]): number => inputs.reduce((sum, { records }) => sum + records, 0);
 
-/** An input, and the local file that DuckDB finds its records in. */
-interface Scanned {
-  readonly input: RawInput;
+/** A local file in which DuckDB finds the records of these inputs. */
+interface RawCopy {
   readonly file: string;
+  readonly inputs: readonly RawInput[];
+  /** Else it is the stored file itself. */
+  readonly isCopy: boolean;
 }
+
+const neededOf = (inputs: readonly RawInput[]): number => inputs.reduce((sum, { fromByte, toByte }) => sum + toByte - fromByte, 0);
+
+/** In place, or, of a file that is not here or needed less than half, a copy of what is needed. */
+const chooseFiles = async (task: RangeAssigned, storage: Storage, workFile: string): Promise<RawCopy[]> => {
+  const files: RawCopy[] = [];
+  for (const [path, inputs] of groupBy(task.inputs, (input) => input.path)) {
+    const isCopy = !storage.readsInPlace || neededOf(inputs) * 2 < Math.max(...inputs.map(({ fileBytes }) => fileBytes));
+    files.push({ file: isCopy ? `${workFile}-${files.length}.ndjson` : await storage.local(path), inputs, isCopy });
+  }
+  return files;
+};
 
 /** Files that are copied at once: one alone leaves this machine waiting for the other. */
 const copiesAtOnceMax = 4;
+/** A scan of less costs more than it gains. */
+const scanBytesMin = 32 * 1024 * 1024;
 
-/** In place, or, of a file that is not here or needed less than half, a copy of what is needed (bounded: streamed). */
-const localFiles = async (task: RangeAssigned, storage: Storage, workFile: string, copies: string[]): Promise<Scanned[]> => {
-  const byPath = [...groupBy(task.inputs, (input) => input.path)];
-  const scanned = await atOnce(byPath, copiesAtOnceMax, async ([path, inputs]): Promise<Scanned[]> => {
-    const needed = inputs.reduce((sum, { fromByte, toByte }) => sum + toByte - fromByte, 0);
-    const inPlace = storage.readsInPlace && needed * 2 >= Math.max(...inputs.map(({ fileBytes }) => fileBytes));
-    const file = inPlace ? await storage.local(path) : `${workFile}-${copies.length}.ndjson`;
-    if (!inPlace) {
-      copies.push(file);
+/** Files that are there, some at a time: the next are copied (streamed, in bounded memory) while these are scanned. */
+async function* asTheyCome(files: readonly RawCopy[], storage: Storage): AsyncGenerator<string[]> {
+  let isLeft = false;
+  const turn = turns(copiesAtOnceMax);
+  const copied = files.map(({ file, inputs, isCopy }) =>
+    turn(async () => {
+      if (!isCopy || isLeft) return;
       await pipeline(Readable.from(bytesOf(inputs, storage)), createWriteStream(file, { highWaterMark: chunkBytes }));
+    }),
+  );
+  for (const one of copied) one.catch(() => undefined); // each is waited for below, some later than it fails
+  try {
+    let come: string[] = [];
+    let bytes = 0;
+    for (const [i, { file, inputs, isCopy }] of files.entries()) {
+      await copied[i];
+      come.push(file);
+      if (isCopy) bytes += neededOf(inputs);
+      if (bytes < scanBytesMin) continue;
+      yield come;
+      come = [];
+      bytes = 0;
     }
-    return inputs.map((input) => ({ input, file }));
-  });
-  return scanned.flat();
-};
+    if (come.length > 0) yield come;
+  } finally {
+    isLeft = true;
+    await Promise.allSettled(copied);
+  }
+}
 
 async function* bytesOf(inputs: readonly RawInput[], storage: Storage): AsyncIterable<Buffer> {
   for (const { path, fromByte, toByte } of inputs) yield* storage.stream(path, fromByte, toByte);
@@ -112,33 +142,33 @@ const allFields = 'cpu + ram + disk + "timestamp"';
 /** A set of places up to this many bits is counted in a bitmap. */
 const bitmapBitsMax = 2 ** 27;
 
-/** Makes the table `mapped` and checks it against the commits (X1). */
-const mapRecords = async (sql: Sql, scanned: readonly Scanned[]): Promise<void> => {
-  const files = [...new Set(scanned.map(({ file }) => file))];
-  const span = await createInputs(sql, scanned);
-  if (files.length === 0) {
-    await sql.run(`CREATE TEMP TABLE mapped (${rowTypes('BIGINT')})`);
-    return;
+/** Makes the rows and checks them against the commits (X1). @returns their table's name */
+const mapRecords = async (sql: Sql, files: readonly RawCopy[], scans: AsyncIterable<readonly string[]>): Promise<string> => {
+  const span = await createInputs(sql, files);
+  await sql.run(`CREATE TEMP TABLE mapped (${rowTypes('BIGINT')}, readable BIGINT, places BIGINT[])`);
+  const aggregated = aggregateRecords(records, { readable: `count(${allFields})`, places: `list(${place})` });
+  let scanned = 0;
+  for await (const some of scans) {
+    await sql.run(`INSERT INTO mapped ${aggregated}`, { files: some });
+    scanned += 1;
   }
-  await sql.run(
-    `CREATE TEMP TABLE mapped AS ${aggregateRecords(records, {
-      readable: `count(${allFields})`,
-      places: `list(${place})`,
-    })}`,
-    { files },
-  );
+  if (scanned === 0) return 'mapped';
   const [found] = await sql.rows(`SELECT sum(messages) AS records, sum(readable) AS readable,
     count(*) FILTER (service IS NULL) AS nameless FROM mapped`);
   const distinct = span <= bitmapBitsMax ? `bit_count(bitstring_agg(place, 0, ${Math.max(0, span - 1)}))` : 'count(DISTINCT place)';
   const [places] = await sql.rows(`SELECT ${distinct} AS count FROM (SELECT unnest(places) AS place FROM mapped)`);
-  const expected = promised(scanned.map(({ input }) => input));
+  const expected = promised(files.flatMap(({ inputs }) => inputs));
   const right = [found?.records, found?.readable, places?.count].every((count) => Number(count ?? 0) === expected);
   if (!right || Number(found?.nameless) > 0) throw await broken(sql, files, expected);
+  if (scanned === 1) return 'mapped';
+  await sql.run(`CREATE TEMP TABLE merged AS ${mergeRows('mapped')}`);
+  return 'merged';
 };
 
 /** Makes the table `inputs`, which tells a record's input by its file and offset. @returns the number of places. */
-const createInputs = async (sql: Sql, scanned: readonly Scanned[]): Promise<number> => {
+const createInputs = async (sql: Sql, files: readonly RawCopy[]): Promise<number> => {
   let span = 0;
+  const scanned = files.flatMap(({ file, inputs }) => inputs.map((input) => ({ input, file })));
   const shifts = new Map<number, number>();
   for (const [partition, members] of groupBy(scanned, ({ input }) => input.partition)) {
     const lowest = Math.min(...members.map(({ input }) => input.from));
@@ -168,7 +198,8 @@ const createInputs = async (sql: Sql, scanned: readonly Scanned[]): Promise<numb
 const examplesMax = 5;
 
 /** Scans once more to say where it is not as promised. */
-const broken = async (sql: Sql, files: readonly string[], expected: number): Promise<PromiseError> => {
+const broken = async (sql: Sql, copies: readonly RawCopy[], expected: number): Promise<PromiseError> => {
+  const files = copies.map(({ file }) => file);
   const wrong = await sql.rows(
     `SELECT path, inputs.lowest, inputs.past, promised, coalesce(records, 0) AS records,
       coalesce(readable, 0) AS readable, coalesce(places, 0) AS places FROM inputs LEFT JOIN (

@@ -1,24 +1,40 @@
 /** Work on many things, some at a time. */
 
-/**
- * Does `work` on each, at most `most` at a time. @returns what they gave, in the order of the things
- * @throws the first failure, when all that had begun have ended; nothing more is begun after it
- */
-export const atOnce = async <T, R>(things: readonly T[], most: number, work: (thing: T) => Promise<R>): Promise<R[]> => {
-  const given = new Array<R>(things.length);
-  let failure: { error: unknown } | undefined;
-  let next = 0;
-  const go = async (): Promise<void> => {
-    while (failure === undefined && next < things.length) {
-      const i = next++;
-      try {
-        given[i] = await work(things[i] as T);
-      } catch (error) {
-        failure ??= { error };
-      }
+/** Lets at most so many works run; who comes later waits for its turn. */
+export const turns = (most: number): (<R>(work: () => Promise<R>) => Promise<R>) => {
+  let free = most;
+  const waiting: (() => void)[] = [];
+  return async (work) => {
+    if (free > 0) free -= 1;
+    else await new Promise<void>((resolve) => waiting.push(resolve));
+    try {
+      return await work();
+    } finally {
+      const next = waiting.shift();
+      if (next === undefined) free += 1;
+      else next();
     }
   };
-  await Promise.all(Array.from({ length: Math.min(most, things.length) }, go));
-  if (failure !== undefined) throw failure.error;
-  return given;
+};
+
+/**
+ * Does `work` on each, at most `most` at a time. @returns what they gave, in the order of the things
+ * @throws a failure, when all that had begun have ended; nothing more is begun after it
+ */
+export const atOnce = async <T, R>(things: readonly T[], most: number, work: (thing: T) => Promise<R>): Promise<R[]> => {
+  const turn = turns(most);
+  let failure: { error: unknown } | undefined;
+  const all = things.map((thing) =>
+    turn(async () => {
+      if (failure !== undefined) throw failure.error;
+      try {
+        return await work(thing);
+      } catch (error) {
+        failure ??= { error };
+        throw error;
+      }
+    }),
+  );
+  await Promise.allSettled(all);
+  return await Promise.all(all);
 };

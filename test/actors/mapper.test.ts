@@ -164,28 +164,52 @@ t.test('X1: offsets that lie too far apart for a bitmap are told apart as well',
   await t.rejects(map(folder, '000006', 1, [input]), { code: 'E_PROMISE' });
 });
 
-t.test('of a storage that is elsewhere some files are copied at once, not all', async (t) => {
-  const inputs = [];
-  for (let p = 0; p < 12; p++) inputs.push(await putRaw(folder, `raw/2026-11-23/${p}-0-elsewhere.ndjson`, p, records(0, 50)));
-  let open = 0;
-  let most = 0;
-  const elsewhere = new Proxy(folder.storage, {
+/** A storage that is on another machine. */
+const elsewhere = (opened: (step: 1 | -1) => void = () => undefined) =>
+  new Proxy(folder.storage, {
     get: (storage, name) => {
       if (name === 'readsInPlace') return false;
       const value: unknown = Reflect.get(storage, name, storage);
       if (name !== 'stream') return typeof value === 'function' ? value.bind(storage) : value;
       return async function* (...given: Parameters<typeof storage.stream>) {
-        open += 1;
-        most = Math.max(most, open);
+        opened(1);
         await new Promise((resolve) => setTimeout(resolve, 20));
         yield* storage.stream(...given);
-        open -= 1;
+        opened(-1);
       };
     },
   });
-  const mapped = await map({ ...folder, storage: elsewhere }, '000777', 0, inputs);
-  t.equal(mapped.records, 600);
+
+t.test('of a storage that is elsewhere some files are copied at once, not all', async (t) => {
+  const inputs = [];
+  for (let p = 0; p < 12; p++) inputs.push(await putRaw(folder, `raw/2026-11-23/${p}-0-elsewhere.ndjson`, p, records(0, 50)));
+  let open = 0;
+  let most = 0;
+  const storage = elsewhere((step) => {
+    open += step;
+    most = Math.max(most, open);
+  });
+  t.equal((await map({ ...folder, storage }, '000777', 0, inputs)).records, 600);
   t.ok(most > 1 && most <= 4, `${most} at once`);
+});
+
+t.test('X1: rows and doubles of large files that are scanned while others are copied are those of all together', async (t) => {
+  const host = 'h'.repeat(1_000_000); // 40 lines are more than one scan must have
+  const lines = [0, 1, 2].map((file) =>
+    records(40 * file, 40 * file + 40, (offset) => ({ host, timestamp: 1_700_000_000_000 + (offset % 9) * 13_000 })),
+  );
+  const put = (name: string, line: RecordLine[]) => putRaw(folder, `raw/2023-11-14/0-${name}.ndjson`, 0, line);
+  const inputs = [];
+  for (const [i, line] of lines.entries()) inputs.push(await put(`large${i}`, line));
+  const mapped = await map({ ...folder, storage: elsewhere() }, '000778', 0, inputs);
+  const rows = await mappedRows(folder, mapped);
+  t.same(new Map(rows.map(({ service, minute, row }) => [`${minute} ${service}`, row])), counted(lines.flat()));
+  const double = await put(
+    'double',
+    records(5, 45, () => ({ host })),
+  );
+  await t.rejects(map({ ...folder, storage: elsewhere() }, '000779', 0, [...inputs, double]), { code: 'E_PROMISE' });
+  t.notOk((await readdir(folder.storage.workFolder)).length, 'no copy stays');
 });
 
 t.test('X3: a second run reports what is there, and an output that exists stays', async (t) => {
