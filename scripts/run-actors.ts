@@ -25,7 +25,7 @@ import { startOpsServer } from '../infra/ops/server.js';
 import { timedStorage } from '../infra/ops/timed-storage.js';
 import { openStorage } from '../infra/storage/open.js';
 import { slowIfWanted } from '../infra/storage/slow.js';
-import { within } from '../infra/within.js';
+import { patiently, reachMsMax, within } from '../infra/within.js';
 import { type ActorName, actorNames } from '../protocol/catalogue.js';
 import type { ActorStatus } from '../protocol/messages/actor-status.js';
 import { readBatchRequested, readRangeAssigned, readServicesAssigned } from '../protocol/messages/readers.js';
@@ -99,7 +99,8 @@ const openWorld = async (
   log: Logger,
 ): Promise<{ world: WorldOfActors; onStored: Set<(operation: string, seconds: number) => void>; close: () => Promise<void> }> => {
   const nats = settings.nats ?? `nats://127.0.0.1:${settings.natsPort}`;
-  const partitions = await ensureStreams({ ...settings, nats, natsCreds: credentialsFor(settings, 'operator') });
+  const make = (): Promise<number> => ensureStreams({ ...settings, nats, natsCreds: credentialsFor(settings, 'operator') });
+  const partitions = await patiently(make, reachMsMax, ({ message }) => log.warn({ reason: message }, 'waits for the server'));
   const storage = await openStorage(settings);
   // Each actor has rights of its own; what the process does for all of its actors, it does as the first.
   const userOf = (name: string): string => actorNames.find((actor) => name.startsWith(`${actor} `)) ?? names[0] ?? 'operator';
@@ -107,11 +108,7 @@ const openWorld = async (
   let mayBeGone = false;
   let making: Promise<void> | undefined;
   const makeAgain = (): Promise<void> =>
-    (making ??= within(
-      ensureStreams({ ...settings, nats, natsCreds: credentialsFor(settings, 'operator') }),
-      makeMsMax,
-      () => new OutOfReachError(`no answer within ${makeMsMax} ms`),
-    )
+    (making ??= within(make(), makeMsMax, () => new OutOfReachError(`no answer within ${makeMsMax} ms`))
       .then(
         () => {
           mayBeGone = false;

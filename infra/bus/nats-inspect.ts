@@ -4,6 +4,7 @@
  */
 import { connect } from 'node:net';
 import { messageOf, OutOfReachError } from '../errors.js';
+import { patiently } from '../within.js';
 
 /** Below it, METRICS' transform or the group commit of segments would be missing. */
 export const versionMin = '2.15.0';
@@ -126,18 +127,26 @@ const whyUnproven = async (greeting: Greeting, monitoringUrl: string): Promise<s
   return undefined;
 };
 
-/**
- * Looks at a server that runs already. `monitoringPort` is looked for on the same host.
- * @throws OutOfReachError when it is not there, older than 2.15, or without JetStream
- */
-export const inspectServer = async (urls: string, monitoringPort: number): Promise<ServerReport> => {
+const firstGreeting = async (urls: string): Promise<{ url: string; greeting: Greeting }> => {
   const all = urls.split(',');
   const tried = await Promise.allSettled(all.map((url) => greetingOf(url)));
   const first = tried.findIndex((one) => one.status === 'fulfilled');
   const answer = tried[Math.max(first, 0)];
   if (answer === undefined || answer.status === 'rejected') throw answer?.reason;
-  const url = all[first] as string;
-  const greeting = answer.value;
+  return { url: all[first] as string, greeting: answer.value };
+};
+
+/**
+ * Looks at a server that runs already. `monitoringPort` is looked for on the same host; who does not answer yet is waited for
+ * `waitMsMax`, and `waits` told so.
+ * @throws OutOfReachError when it is not there, older than 2.15, or without JetStream
+ */
+export const inspectServer = async (
+  urls: string,
+  monitoringPort: number,
+  { waitMsMax = 0, waits = () => undefined }: { waitMsMax?: number; waits?: (why: OutOfReachError) => void } = {},
+): Promise<ServerReport> => {
+  const { url, greeting } = await patiently(() => firstGreeting(urls), waitMsMax, waits);
   const { host, port } = hostOf(url);
   if (!atLeast(greeting.version, versionMin)) {
     throw new OutOfReachError(`the NATS server at ${host}:${port} is ${greeting.version}: Tidemark needs ${versionMin} or newer`);

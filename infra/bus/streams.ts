@@ -10,7 +10,7 @@ import {
   type StreamConfig,
 } from '@nats-io/jetstream';
 import { connect, type NatsConnection, nanos } from '@nats-io/transport-node';
-import { messageOf, OutOfReachError, SettingsError } from '../errors.js';
+import { messageOf, OutOfReachError, SettingsError, TidemarkError } from '../errors.js';
 import { connectionOptions, type NatsSettings } from './nats.js';
 
 export interface StreamSettings extends NatsSettings {
@@ -97,8 +97,11 @@ export const ensureStreams = async (settings: StreamSettings): Promise<number> =
     }
     for (const wanted of wantedStreams(settings)) await ensureStream(manager, wanted);
     return settings.partitions;
+  } catch (cause) {
+    if (cause instanceof TidemarkError) throw cause;
+    throw new OutOfReachError(`the NATS server at ${settings.nats} went away (${messageOf(cause)})`, { cause });
   } finally {
-    await connection.close();
+    await connection.close().catch(() => undefined); // it went away
   }
 };
 
