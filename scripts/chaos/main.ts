@@ -2,7 +2,7 @@
 import { parseArgs } from 'node:util';
 import { exitCodes } from '../../infra/errors.js';
 import { freePort } from '../../infra/ports.js';
-import { runChaos } from './run.js';
+import { isClean, runChaos } from './run.js';
 
 const { values } = parseArgs({
   options: {
@@ -48,7 +48,4 @@ const report = await runChaos({
   say: (line) => process.stderr.write(`${line}\n`),
 });
 process.stdout.write(`${JSON.stringify(report, null, 2)}\n`);
-const { comparison, files, wentBack, shrunk } = report;
-process.exit(
-  comparison.missing + comparison.extra + files.missing + files.extra + wentBack + shrunk === 0 ? exitCodes.ok : exitCodes.promiseBroken,
-);
+process.exit(isClean(report) ? exitCodes.ok : exitCodes.promiseBroken);

@@ -34,6 +34,8 @@ export interface ChaosOptions {
 export interface ChaosReport {
   readonly seed: number;
   readonly faults: Record<string, number>;
+  /** Exit codes of actors' processes that ended though nobody struck them, and how often: they are started again. */
+  readonly endedBy: Record<string, number>;
   readonly readings: number;
   readonly refused: number;
   readonly copies: number;
@@ -52,6 +54,12 @@ export interface ChaosReport {
   readonly batch: string | null;
   readonly data: string;
 }
+
+/** Exit codes with which no process may end by itself: only a server that is away too long (4) is no fault of its own. */
+const isWrongEnd = (code: string): boolean => code !== '4';
+
+export const isClean = ({ comparison, files, wentBack, shrunk, endedBy }: ChaosReport): boolean =>
+  comparison.missing + comparison.extra + files.missing + files.extra + wentBack + shrunk === 0 && !Object.keys(endedBy).some(isWrongEnd);
 
 /** Past that the run goes on, and what still waits counts as disturbed. */
 const settledMsMax = 15_000;
@@ -143,6 +151,7 @@ export const runChaos = async (options: ChaosOptions): Promise<ChaosReport> => {
   process.once('exit', endNow);
   const load = new Load(new Random(seed + 1), options.messagesPerSecond);
   const tally: Record<string, number> = {};
+  const endedBy: Record<string, number> = {};
   const watcher = new Watcher(server.url);
   const recovery = new Recovery(server.url);
   try {
@@ -163,6 +172,12 @@ export const runChaos = async (options: ChaosOptions): Promise<ChaosReport> => {
       };
       const name = await random.pick(every)({ random, victims: actors, server, recovery, stack, strikes });
       tally[name] = (tally[name] ?? 0) + 1;
+      for (const actor of actors) {
+        if (actor.isRunning) continue;
+        endedBy[actor.exitCode] = (endedBy[actor.exitCode] ?? 0) + 1;
+        say(`${actor.name} ended by itself: ${actor.exitCode}`);
+        await actor.start();
+      }
       say(
         `${Math.round(performance.now() - startedAt)} ms ${name}${struck}; ${load.counts.sealed} of ${load.counts.added} sealed, ${watcher.reads} reads, position ${watcher.position.join(',')}`,
       );
@@ -183,6 +198,7 @@ export const runChaos = async (options: ChaosOptions): Promise<ChaosReport> => {
     return {
       seed,
       faults: tally,
+      endedBy,
       readings: readings.length,
       refused: load.refused,
       copies: load.counts.copies,

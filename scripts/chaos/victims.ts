@@ -38,6 +38,10 @@ export class ActorVictim implements Victim {
   get isRunning(): boolean {
     return this.child !== undefined && this.child.exitCode === null && this.child.signalCode === null;
   }
+  /** Of the process that ran last: its code, or the signal that ended it. */
+  get exitCode(): string {
+    return String(this.child?.exitCode ?? this.child?.signalCode ?? '');
+  }
   get pid(): number {
     return this.isRunning ? (this.child?.pid ?? 0) : 0;
   }
@@ -161,7 +165,7 @@ export const flagsOf = ({ url, data, httpPort }: { url: string; data: string; ht
 /** The server (started) and the actors' processes (not yet). */
 export const makeVictims = async (
   settings: VictimSettings,
-): Promise<{ server: Victim & { url: string }; actors: Victim[]; endNow: () => void }> => {
+): Promise<{ server: Victim & { url: string }; actors: ActorVictim[]; endNow: () => void }> => {
   const { data, port, httpPort, instances, logFile } = settings;
   const server = new ServerVictim(() => startNatsServer({ data, port, httpPort }));
   await server.start();

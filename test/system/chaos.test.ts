@@ -1,6 +1,6 @@
 /** A short chaos run: the same faults in the same order each time. `npm run chaos` runs longer, with other seeds. */
 import t from 'tap';
-import { runChaos } from '../../scripts/chaos/run.js';
+import { isClean, runChaos } from '../../scripts/chaos/run.js';
 import { freePorts } from '../servers.js';
 
 const seed = 7;
@@ -23,5 +23,6 @@ t.test(`whatever is killed, paused or stopped (seed ${seed}): every acknowledged
   t.match(report.comparison, { missing: 0, extra: 0 }, 'in answers');
   t.match(report.files, { missing: 0, extra: 0 }, 'in the files that latest.json names');
   t.match(report, { wentBack: 0, shrunk: 0 }, 'nothing is taken back');
+  t.ok(isClean(report), 'and no process ended by itself');
   t.ok(report.reads > 20, `${report.reads} reads`);
 });
