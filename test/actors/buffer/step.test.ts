@@ -515,3 +515,16 @@ t.test('B12: a refused line goes out before its segment, byte for byte, with an 
   t.equal(state.counts.refused, 3);
   t.end();
 });
+
+t.test('B9: the same number with another receipt time is another place', (t) => {
+  const env = envOf();
+  const placed = (received: number): number => {
+    const state = newState();
+    state.sealedPlace = { sequence: 5, received: 100, lines: -1 };
+    state.place = { sequence: 5, received, lines: -1 };
+    return read(buffer.step(state, { kind: 'tick', tick: 'position', now: at }, env)[1]).segments.length;
+  };
+  t.equal(placed(200), 1, 'a log that lost its tail gave the number again');
+  t.equal(placed(100), 0);
+  t.end();
+});

@@ -8,6 +8,7 @@ import { exitCodeOf } from '../../../infra/errors.js';
 import { noChain, type SegmentHead } from '../../../protocol/messages/segment-sealed.js';
 import { chainHeader, encodeSegment, nextChain } from '../../../protocol/segment.js';
 import type { RunnableActor } from '../../../scripts/run-actors.js';
+import { emptySegment, type Logged, logsInMemory } from '../../actors/logs-in-memory.js';
 import { readLog } from '../../actors/segment-log.js';
 import { publishAll, type Reading, type System, startSystem } from '../../system/system.js';
 
@@ -135,4 +136,42 @@ t.test('F4: STORED is read before SEGMENTS, so that a commit made in between is 
   const history = await readHistory(growing(), 0);
   t.equal(history.raw?.message.to, 1);
   t.equal(history.segment?.sequence, 2);
+});
+
+const chainAt = (sequence: number): string => String(sequence).padStart(64, '0');
+const said = (subject: string, sequence: number, segment: number, more: object): Logged => ({
+  subject: `${subject}.0`,
+  sequence,
+  body: JSON.stringify({ partition: 0, from: 0, ...more, segments: { sequence: segment, chain: chainAt(segment) } }),
+});
+const part = (sequence: number, segment: number, to: number): Logged =>
+  said('part.stored', sequence, segment, { to, rows: 0, refused: {}, missing: {} });
+const place = (sequence: number, segment: number, from: number): Logged =>
+  said('place.stored', sequence, segment, { from, refused: {}, missing: {} });
+
+t.test('F4: beyond the last part its place stands for it: SEGMENTS is kept from there on', async (t) => {
+  const logs = {
+    STORED: [part(1, 2, 10), place(2, 5, 10)],
+    'SEGMENTS-0': [5, 6].map((sequence) => emptySegment(sequence, chainAt(sequence))),
+  };
+  const history = await readHistory(logsInMemory(logs), 0);
+  t.equal(history.place?.message.segments.sequence, 5);
+  logs.STORED.pop();
+  await t.rejects(readHistory(logsInMemory(logs), 0), { code: 'E_HISTORY' }, 'without a place its segment must be there');
+});
+
+t.test('F4: what was purged while the history was read is no other log', async (t) => {
+  const logs = { STORED: [part(1, 2, 10)], 'SEGMENTS-0': [2, 3].map((sequence) => emptySegment(sequence, chainAt(sequence))) };
+  const read = (goesOn: boolean) => {
+    const bus = logsInMemory(logs, (what) => {
+      if (what !== 'last segment.sealed.0') return;
+      logs['SEGMENTS-0'].splice(0, 1);
+      if (goesOn) logs.STORED.push(part(2, 3, 12));
+    });
+    return readHistory(bus, 0);
+  };
+  await t.rejects(read(true), { code: 'E_RETRY', message: /went on while its history was read/ });
+  logs.STORED.pop();
+  logs['SEGMENTS-0'].unshift(emptySegment(2, chainAt(2)));
+  await t.rejects(read(false), { code: 'E_HISTORY' });
 });
