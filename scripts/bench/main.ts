@@ -83,6 +83,9 @@ const run = async (words: string[]): Promise<number> => {
   return figures.every((figure) => outcomeOf(figure) !== 'MISSED') ? exitCodes.ok : exitCodes.failed;
 };
 
+// Whatever was started ends with this process, and that only at its exit.
+for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => process.exit(exitCodes.failed));
+
 try {
   process.exitCode = await run(process.argv.slice(2));
 } catch (error) {

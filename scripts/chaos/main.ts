@@ -33,6 +33,9 @@ if (values.help) {
   process.exit(exitCodes.ok);
 }
 
+// Whatever was started ends with this process, and that only at its exit.
+for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => process.exit(exitCodes.failed));
+
 const seed = values.seed === undefined ? Math.floor(Math.random() * 2 ** 31) : Number(values.seed);
 process.stderr.write(`seed ${seed}\n`);
 const report = await runChaos({
