@@ -6,13 +6,16 @@
  */
 import { blockColumns, decodeRowBlocks, eachBlockRow } from '../../protocol/messages/row-blocks.js';
 import type { Step } from '../../protocol/messages/view.js';
-import { emptyRow, minuteMs } from '../../protocol/minute-row.js';
+import { emptyRow, type MinuteRow, minuteMs } from '../../protocol/minute-row.js';
 import { columnsWriter, type WriteRow } from '../merger/row-text.js';
 
 interface Kept {
   /** Row by row. */
   readonly numbers: Float64Array;
+  /** The rows' texts, with commas between. */
   readonly text: Buffer;
+  /** Where in it each row's ends. */
+  readonly ends: Uint32Array;
 }
 
 const spanMsOf: Readonly<Record<Step, number>> = {
@@ -86,9 +89,8 @@ export class RowTexts {
       let at = column;
       for (let i = column * rows + from; i < column * rows + to; i++, at += blockColumns) numbers[at] = columns[i] as number;
     }
-    const text = textOfNumbers(service, numbers);
+    const made = writeRows(service, numbers, kept);
     this.counts.made += 1;
-    const made = { numbers, text };
     this.#kept.set(key, made);
     this.#bytes += sizeOf(made);
     for (const [oldest, one] of this.#kept) {
@@ -96,33 +98,60 @@ export class RowTexts {
       this.#kept.delete(oldest);
       this.#bytes -= sizeOf(one);
     }
-    return text;
+    return made.text;
   }
 }
 
-/** Rows of a service, row by row; none of them is wide. */
-const textOfNumbers = (service: string, numbers: Float64Array): Buffer => {
-  const write = columnsWriter(service);
+/** Row by row, none of them wide. A row that is equal to one that was written before is taken from there: mostly one has changed. */
+const writeRows = (service: string, numbers: Float64Array, before: Kept | undefined): Kept => {
+  const ends = new Uint32Array(numbers.length / blockColumns);
+  const pieces: Buffer[] = [];
   const row = emptyRow();
-  const texts: string[] = [];
-  for (let at = 0; at < numbers.length; at += blockColumns) {
-    const value = (column: number): number => numbers[at + column] as number;
-    row.cpu = value(1);
-    row.ram = value(2);
-    row.disk = value(3);
-    row.maxCpu = value(4);
-    row.maxCpuAt = value(5);
-    row.maxRam = value(6);
-    row.maxRamAt = value(7);
-    row.maxDisk = value(8);
-    row.maxDiskAt = value(9);
-    row.messages = value(10);
-    texts.push(write(value(0), row));
+  let write: WriteRow | undefined;
+  let end = 0;
+  let next = 0;
+  for (let r = 0; r < ends.length; r++) {
+    const at = r * blockColumns;
+    const minute = numbers[at] as number;
+    while (before !== undefined && next < before.ends.length && (before.numbers[next * blockColumns] as number) < minute) next += 1;
+    let text = before === undefined ? undefined : textBefore(before, next, numbers, at);
+    if (text === undefined) {
+      write ??= columnsWriter(service);
+      text = Buffer.from(write(minute, readRow(numbers, at, row)));
+    }
+    if (r > 0) pieces.push(comma);
+    pieces.push(text);
+    end += text.length + (r > 0 ? 1 : 0);
+    ends[r] = end;
   }
-  return Buffer.from(texts.join(','));
+  return { numbers, text: Buffer.concat(pieces, end), ends };
 };
 
-const sizeOf = ({ numbers, text }: Kept): number => numbers.byteLength + text.length + 200;
+/** The text of row `r` of what was written before, if its numbers are those at `at`. */
+const textBefore = ({ numbers, text, ends }: Kept, r: number, others: Float64Array, at: number): Buffer | undefined => {
+  if (r >= ends.length) return undefined;
+  for (let column = 0; column < blockColumns; column++) {
+    if (numbers[r * blockColumns + column] !== others[at + column]) return undefined;
+  }
+  return text.subarray(r === 0 ? 0 : (ends[r - 1] as number) + 1, ends[r]);
+};
+
+/** @returns `row` */
+const readRow = (numbers: Float64Array, at: number, row: MinuteRow): MinuteRow => {
+  row.cpu = numbers[at + 1] as number;
+  row.ram = numbers[at + 2] as number;
+  row.disk = numbers[at + 3] as number;
+  row.maxCpu = numbers[at + 4] as number;
+  row.maxCpuAt = numbers[at + 5] as number;
+  row.maxRam = numbers[at + 6] as number;
+  row.maxRamAt = numbers[at + 7] as number;
+  row.maxDisk = numbers[at + 8] as number;
+  row.maxDiskAt = numbers[at + 9] as number;
+  row.messages = numbers[at + 10] as number;
+  return row;
+};
+
+const sizeOf = ({ numbers, text, ends }: Kept): number => numbers.byteLength + text.length + ends.byteLength + 300;
 
 const isEqual = (numbers: Float64Array, columns: Float64Array, rows: number, from: number, to: number): boolean => {
   if (numbers.length !== (to - from) * blockColumns) return false;
