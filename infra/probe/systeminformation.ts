@@ -1,5 +1,5 @@
 /** Probes by systeminformation: the whole machine, or the processes of one program. */
-import { statfs } from 'node:fs/promises';
+import { readFile, statfs } from 'node:fs/promises';
 import { resolve, sep } from 'node:path';
 import { setTimeout as wait } from 'node:timers/promises';
 import si from 'systeminformation';
@@ -28,8 +28,34 @@ const shared = <T>(everyMs: number, look: () => Promise<T>): (() => Promise<T>) 
   };
 };
 
-/** One caller for the whole process: currentLoad is the difference to the call before, whoever made that. */
-const machineCpu = shared(lookAgainAfterMs, async () => (await si.currentLoad()).currentLoad);
+/** Ticks of all cores since the machine was started. */
+interface MachineTimes {
+  readonly busy: number;
+  readonly all: number;
+}
+
+/** The first line of /proc/stat: user, nice, system, idle, iowait, irq, softirq, steal; what guests use is in user. */
+const readMachineTimes = async (): Promise<MachineTimes | undefined> => {
+  const line = /^cpu +([\d ]+)$/m.exec(await readFile('/proc/stat', 'utf8').catch(() => ''))?.[1];
+  if (line === undefined) return undefined;
+  const ticks = line.split(' ').slice(0, 8).map(Number);
+  const all = ticks.reduce((sum, one) => sum + one, 0);
+  return { busy: all - (ticks[3] ?? 0) - (ticks[4] ?? 0), all };
+};
+
+let timesBefore: MachineTimes = { busy: 0, all: 0 };
+
+/**
+ * One caller for the whole process: it is the difference to the call before, whoever made that. On Linux /proc is read here,
+ * because systeminformation's currentLoad starts a `cat` for each call and waits for it, and all of its process does.
+ */
+const machineCpu = shared(lookAgainAfterMs, async () => {
+  const now = await readMachineTimes();
+  if (now === undefined) return (await si.currentLoad()).currentLoad;
+  const { busy, all } = timesBefore;
+  timesBefore = now;
+  return Math.min(100, Math.max(0, (100 * (now.busy - busy)) / (now.all - all)));
+});
 
 /** `used` includes the caches, which are free for the asking; `active` does not. */
 const machineRam = shared(lookAgainAfterMs, async () => {
