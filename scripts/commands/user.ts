@@ -3,9 +3,10 @@ import type { Command } from 'commander';
 import { renewUsers } from '../../infra/bus/nats-server.js';
 import type { Role } from '../../infra/bus/rights.js';
 import { addedUsers, addUser, keyFile, ownUsers, removeUser } from '../../infra/bus/users.js';
+import { loadSettings } from '../../infra/config.js';
 import { UsageError } from '../../infra/errors.js';
 import type { RegisterCommand } from '../command.js';
-import { addSettings, settingsOf } from '../settings-options.js';
+import { addSettings } from '../settings-options.js';
 import { columns } from '../table.js';
 
 interface AddFlags {
@@ -48,7 +49,11 @@ const tellRenewed = async (data: string): Promise<void> => {
   process.stderr.write(runs ? 'the server that runs has taken it over\n' : 'it counts from the next start on\n');
 };
 
-const dataOf = (command: Command): string => settingsOf(command).settings.data;
+/** The one setting that is needed: `--host` is an agent's here, not that of the pages. */
+const dataOf = (command: Command): string => {
+  const { data, config } = command.opts<{ data?: string; config?: string }>();
+  return loadSettings({ data, config }).settings.data;
+};
 
 export const register: RegisterCommand = (program) => {
   const user = program
