@@ -18,6 +18,7 @@ import { choosePort } from './choose-port.js';
 import { lockData } from './data-lock.js';
 import { type Kept, keep } from './keep.js';
 import type { Order } from './order.js';
+import { untilListens } from './until-listens.js';
 
 export interface SystemOptions {
   readonly settings: Settings;
@@ -29,6 +30,9 @@ export interface SystemOptions {
   /** Nobody chose the port of the pages: any free one will do. */
   readonly anyHttpPort?: boolean;
 }
+
+/** What runs is greeted for, also when the pages do not listen by then. */
+const pagesMsMax = 10_000;
 
 /** On a terminal the table has the screen, and logs go to a file beside the data; the file before it is kept. */
 const logFileOf = (data: string): string | undefined => {
@@ -152,6 +156,7 @@ export const runSystem = async ({ settings: given, signal, program, everyMs, any
     }
     tellPids();
     const services = await Promise.race([children[0]?.current.measured, aborted]);
+    await Promise.race([untilListens(settings.host ?? '127.0.0.1', settings.httpPort, pagesMsMax), aborted]);
     process.stdout.write(`${greet(settings, server?.current, services ?? [], logFile)}\n`);
     await aborted;
     return (
