@@ -61,7 +61,6 @@ const spanNow = () => spanOf(state.zoom ?? state, now(), state.zone);
 
 /** @param {Partial<import('./link.js').LinkState>} change */
 const go = (change) => {
-  link = undefined;
   state = { ...state, position: undefined, etag: undefined, ...change };
   history.pushState(null, '', writeLink(state));
   arrive();
@@ -69,6 +68,7 @@ const go = (change) => {
 
 /** What the link says now is shown from scratch. */
 const arrive = () => {
+  link = state.etag === undefined ? undefined : { etag: state.etag, position: state.position };
   form.set(state);
   rows.setZone(state.zone);
   notices.set('changed', undefined);
@@ -311,7 +311,6 @@ const jumps = (span) => {
 
 /** Says when the numbers are not those of the link; a link to fixed times holds what is shown. @param {Summary} summary */
 const noteLink = ({ etag, terms: { position } }) => {
-  if (state.etag !== undefined && link === undefined) link = { etag: state.etag, position: state.position };
   const changed = link !== undefined && link.etag !== etag;
   const then =
     link?.position === undefined
@@ -384,7 +383,6 @@ buildFrame('analysis', [
 watchTheme(() => charts.redraw());
 addEventListener('popstate', () => {
   state = readLink(location.search);
-  link = undefined;
   arrive();
 });
 document.addEventListener('visibilitychange', () => {

@@ -32,8 +32,13 @@ export const byId = (id) => /** @type {HTMLElement} */ (document.getElementById(
 /** A name from a message: whatever direction its letters run in, what stands beside it stays in its place. @param {string} text */
 export const nameOf = (text) => element('bdi', { class: 'name', title: text }, visible(text));
 
-/** Control characters and what turns the direction of text are shown as a sign, so that two names cannot look alike by them. @param {string} text */
-export const visible = (text) => text.replace(/[\p{Cc}\p{Zl}\p{Zp}\u202a-\u202e\u2066-\u2069]/gu, '\u{fffd}');
+/**
+ * Control characters, what turns the direction of text and what cannot be seen are shown as a sign, so that two names cannot look
+ * alike by them; but for the two that letters and emojis are joined with.
+ * @param {string} text
+ */
+export const visible = (text) =>
+  text.replace(/[\p{Cc}\p{Zl}\p{Zp}\p{Cf}]/gu, (one) => (one === '\u200c' || one === '\u200d' ? one : '\u{fffd}'));
 
 /** @param {string} text @param {string} [kind] */
 export const notice = (text, kind = 'plain') => element('p', { class: `notice ${kind}` }, text);

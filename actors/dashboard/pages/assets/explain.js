@@ -42,9 +42,11 @@ const row = (message, zone) =>
     element('td', { class: 'line' }, element('code', {}, message.line)),
   );
 
-/** @param {Explained} explained @param {string} zone */
-const content = ({ row: { msg_num }, messages, total, truncated }, zone) => {
-  const peaks = messages.filter((message) => message.peaks.length > 0);
+/** The message that set the peak which was pressed comes first. @param {Explained} explained @param {string} metric @param {string} zone */
+const content = ({ row: { msg_num }, messages, total, truncated }, metric, zone) => {
+  const peaks = messages
+    .filter((message) => message.peaks.length > 0)
+    .sort((a, b) => Number(b.peaks.includes(metric)) - Number(a.peaks.includes(metric)));
   return [
     element(
       'p',
@@ -98,7 +100,7 @@ export const createExplainDialog = (parent) => {
     dialog.showModal();
     try {
       const explained = /** @type {Explained} */ (await ask('explain', { service, minute: iso(minute), limit }));
-      fill(body, ...content(explained, zone));
+      fill(body, ...content(explained, metric, zone));
     } catch (error) {
       fill(body, notice(`The raw messages could not be read: ${/** @type {Error} */ (error).message}`, 'bad'));
     }
