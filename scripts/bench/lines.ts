@@ -6,6 +6,7 @@ import { benchGrowth } from './growth.js';
 import { benchIngest } from './ingest.js';
 import { benchMemory } from './memory.js';
 import { benchQuery } from './query.js';
+import { type AnswerTimes, benchViews } from './views.js';
 
 export interface BenchOptions {
   /** How long the lines that publish do so. */
@@ -186,6 +187,35 @@ const growth: RunLine = async ({ records, seconds = 20 }) => {
   ];
 };
 
+const viewsFigure = (what: string, times: AnswerTimes, required: number, goal: number, more: Figure['more'] = {}): Figure =>
+  againstLimit({
+    line: 'views',
+    what: `${what}, p99`,
+    measured: times.p99,
+    unit: 'ms',
+    is: 'most',
+    required,
+    goal,
+    more: {
+      'p50 ms': times.p50,
+      'max ms': times.max,
+      'answers/s': times.perSecond,
+      'KiB each': times.bytes / 1024,
+      ...Object.fromEntries(Object.entries(times.cpuPercent).map(([name, percent]) => [`cpu % ${name}`, percent])),
+      ...more,
+    },
+  });
+
+const views: RunLine = async ({ seconds = 20, tell }) => {
+  const { hours, sameHours, minutes, messagesPerSecond } = await benchViews(seconds, 10_000, tell);
+  const day = '/views, a day of 20 services';
+  return [
+    viewsFigure(`${day} by hour, 50 connections, each question another day`, hours, 100, 50, { 'messages/s': messagesPerSecond }),
+    viewsFigure(`${day} by hour, 50 connections, the same day`, sameHours, 100, 50),
+    viewsFigure(`${day} by minute, 5 a second, each another day`, minutes, 250, 120),
+  ];
+};
+
 export const lines: ReadonlyMap<string, RunLine> = new Map([
   ['ingest', ingest('ingest', 1, 35_000, 60_000)],
   ['ingest-100', ingest('ingest-100', 100, 100_000, 200_000)],
@@ -193,6 +223,7 @@ export const lines: ReadonlyMap<string, RunLine> = new Map([
   ['batch', batch],
   ['next-batch', nextBatch],
   ['query', query],
+  ['views', views],
   ['memory', memory],
   ['growth', growth],
 ]);

@@ -85,6 +85,7 @@ const run = async (order: PublisherOrder): Promise<PublisherReport> => {
 
 const order = process.argv[2];
 if (order !== undefined && process.send) {
+  process.once('disconnect', () => process.exit(1)); // nobody waits for its report any more
   const report = await run(JSON.parse(order) as PublisherOrder);
   process.send(report, () => process.exit(0));
 }
