@@ -15,6 +15,8 @@ import { date, dateClock, minuteMs } from './zone.js';
  */
 
 const askEveryMs = 5_000;
+/** While there is nothing yet, or nobody answers: whoever has just started it looks at this page. */
+const askSoonMs = 1_000;
 const silentAfterMs = 3 * minuteMs;
 const servicesShownMax = 12;
 
@@ -58,16 +60,17 @@ const showProof = ({ proofs: [newest], oldest }) => {
 
 /** @param {KnownServices} answer */
 const showServices = ({ services, first, last }) => {
+  isFilled = services.length > 0;
   form.setKnown(services.map(({ service }) => service));
   if (byId('services').querySelector('a:focus') !== null) return; // the focus stays where it is
   if (first === null || last === null || services.length === 0) {
     return fill(
       byId('services'),
-      element('p', {}, 'No readings yet. '),
+      element('p', {}, 'No readings yet: they show here as they arrive.'),
       element(
         'p',
         { class: 'quiet' },
-        'Send some: ',
+        'To send some: ',
         element('code', {}, 'npx tidemark agent --service web'),
         ' or ',
         element('code', {}, 'npx tidemark demo'),
@@ -184,6 +187,7 @@ const part = async (path, id, show) => {
 };
 
 let answeredAt = Date.now();
+let isFilled = false;
 const askAgain = async () => {
   if (document.hidden) return;
   const outcomes = await Promise.all([
@@ -203,7 +207,7 @@ const askAgain = async () => {
 const keepAsking = async () => {
   await askAgain();
   performance.mark('ready');
-  setTimeout(() => void keepAsking(), askEveryMs);
+  setTimeout(() => void keepAsking(), isFilled ? askEveryMs : askSoonMs);
 };
 
 buildFrame('home', [
