@@ -15,10 +15,10 @@ import { waitForView } from './ingest.js';
 import type { PublisherOrder, PublisherReport } from './publisher.js';
 
 export interface MemoryPeak {
-  readonly pssMiB: number;
-  readonly rssMiB: number;
+  readonly pssMB: number;
+  readonly rssMB: number;
   readonly readings: number;
-  /** As `pid program PSS` at the peak. */
+  /** As `pid program PSS, MB` at the peak. */
   readonly processes: string;
 }
 
@@ -30,7 +30,7 @@ export interface MemoryResult {
 
 const sampleEveryMs = 500;
 const batchWaitMs = 120_000;
-const MiB = 1024 * 1024;
+const MB = 1e6;
 
 const childrenOf = (pid: number): number[] => {
   try {
@@ -57,12 +57,12 @@ const lookAt = (pid: number): Omit<MemoryPeak, 'readings'> => {
       const usage = usageOf(one);
       pss += usage.pssBytes;
       rss += usage.rssBytes;
-      processes.push(`${program} ${Math.round(usage.pssBytes / MiB)}`);
+      processes.push(`${program} ${Math.round(usage.pssBytes / MB)}`);
     } catch {
       // it ended meanwhile
     }
   }
-  return { pssMiB: Math.round(pss / MiB), rssMiB: Math.round(rss / MiB), processes: processes.join(' + ') };
+  return { pssMB: Math.round(pss / MB), rssMB: Math.round(rss / MB), processes: processes.join(' + ') };
 };
 
 const publisher = fileURLToPath(new URL('./publisher.js', import.meta.url));
@@ -122,7 +122,7 @@ export const benchMemory = async (seconds: number, messagesPerSecond: number): P
       let peak = lookAt(pid);
       const watch = setInterval(() => {
         const now = lookAt(pid);
-        if (now.pssMiB > peak.pssMiB) peak = now;
+        if (now.pssMB > peak.pssMB) peak = now;
       }, sampleEveryMs);
       const { report } = publish({
         nats,
