@@ -47,14 +47,21 @@ const sendOrSame = (request: FastifyRequest, reply: FastifyReply, etag: string, 
   return true;
 };
 
-/** Others get a turn between the pieces. */
+/** After so much of a body others get a turn. */
+const turnBytes = 512 * 1024;
+
 const gather = async (pieces: Iterable<Buffer>): Promise<Buffer> => {
   const gathered: Buffer[] = [];
+  let bytes = 0;
+  let turnAt = turnBytes;
   for (const piece of pieces) {
     gathered.push(piece);
-    if (piece.length > 65_536) await new Promise(setImmediate);
+    bytes += piece.length;
+    if (bytes < turnAt) continue;
+    turnAt = bytes + turnBytes;
+    await new Promise(setImmediate);
   }
-  return Buffer.concat(gathered);
+  return Buffer.concat(gathered, bytes);
 };
 
 const wholeOf = (made: Made, pieces: Iterable<Buffer>): Promise<Buffer> => {
@@ -90,7 +97,7 @@ export const addAnswers = (server: FastifyInstance, reader: ViewReader): void =>
       return reply.send(await parquets.take(() => writeParquet({ rows: exactRows(answer), terms: answer.terms }, undefined)));
     }
     reply.type(format === 'json' ? 'application/json; charset=utf-8' : 'text/csv; charset=utf-8; header=present');
-    const pieces = format === 'json' ? jsonPieces(answer, etag, (chunk) => texts.textOf(chunk, question.step)) : csvPieces(answer);
+    const pieces = format === 'json' ? jsonPieces(answer, etag, (chunk) => texts.piecesOf(chunk, question.step)) : csvPieces(answer);
     return reply.send(
       answer.rows <= wholeRowsMax ? await wholeOf(made, pieces) : Readable.from(pieces, { objectMode: false, highWaterMark: 65_536 }),
     );

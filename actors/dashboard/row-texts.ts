@@ -52,11 +52,11 @@ export class RowTexts {
 
   constructor(readonly bytesMax: number) {}
 
-  /** A chunk's rows (row-blocks.ts), with commas between. */
-  textOf(chunk: Uint8Array, step: Step): Buffer {
+  /** A chunk's rows (row-blocks.ts), with commas between: put together where the whole body is. */
+  piecesOf(chunk: Uint8Array, step: Step): Buffer[] {
     const { head, columns } = decodeRowBlocks(chunk);
     const rows = columns.length / blockColumns;
-    if (head.wide.length > 0 || step === 'range') return textOfChunk(chunk);
+    if (head.wide.length > 0 || step === 'range') return rows === 0 ? [] : [textOfChunk(chunk)];
     const spanMs = spanMsOf[step];
     const pieces: Buffer[] = [];
     let at = 0;
@@ -70,7 +70,7 @@ export class RowTexts {
         at = next;
       }
     }
-    return Buffer.concat(pieces);
+    return pieces;
   }
 
   #group(service: string, key: string, columns: Float64Array, rows: number, from: number, to: number): Buffer {

@@ -65,13 +65,17 @@ const csvWriter = (service: string): WriteRow => {
 const csvText = (chunk: Uint8Array): Buffer => chunkText(chunk, csvWriter, '');
 
 /** The answer in pieces, each made when it is asked for. */
-export function* jsonPieces({ chunks, terms }: ViewAnswer, etag: string, textOf: (chunk: Uint8Array) => Buffer): Generator<Buffer> {
+export function* jsonPieces(
+  { chunks, terms }: ViewAnswer,
+  etag: string,
+  piecesOf: (chunk: Uint8Array) => readonly Buffer[],
+): Generator<Buffer> {
   let before = '{"rows":[';
   for (const chunk of chunks) {
-    const text = textOf(chunk);
-    if (text.length === 0) continue;
+    const pieces = piecesOf(chunk);
+    if (pieces.length === 0) continue;
     yield Buffer.from(before);
-    yield text;
+    yield* pieces;
     before = ',';
   }
   yield Buffer.from(`${before === ',' ? '' : before}],"terms":${JSON.stringify(terms)},"etag":${JSON.stringify(etag)}}`);
