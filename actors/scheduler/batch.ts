@@ -38,7 +38,7 @@ export const startBatch = (state: SchedulerState, reason: string, dates: Dates, 
   if (samePosition(cut, base.cut) && (dates.length === 0 || sumPosition(cut) === 0)) return [state, []];
   if (!isCountable(base.cut, dates, commits)) return [state, []];
   const groups = chooseInputs(base.cut, cut, dates, state.files, commits);
-  const tasks = splitTasks(groups);
+  const tasks = splitTasks(groups, state.taskBytesMax);
   const batch = nextBatchId(state.lastBatch);
   const requested: BatchRequested = {
     batch,
@@ -49,7 +49,7 @@ export const startBatch = (state: SchedulerState, reason: string, dates: Dates, 
     requestedAt: now,
     reason,
     mapTasks: tasks.length,
-    reduceTasks: chooseBuckets(groups),
+    reduceTasks: chooseBuckets(groups, state.taskBytesMax),
   };
   const { refused, missing } = countsAt(state, cut);
   const made = dates === 'all' ? datesOf(tasks) : [...dates, ...newDates(state, tasks)];

@@ -6,6 +6,7 @@ import { readLog } from '../../infra/bus/read-log.js';
 import type { ViewProved } from '../../protocol/messages/batch.js';
 import { readBatchAbandoned, readBatchReady, readBatchRequested, readViewProved } from '../../protocol/messages/readers.js';
 import { loadProved } from './manifest.js';
+import { taskBytesMaxDefault } from './plan.js';
 import { baseOf, emptyBase, type SchedulerState, type Sequenced } from './state.js';
 
 /** Every view.proved that BATCH keeps, in order, with its sequence there. */
@@ -53,6 +54,7 @@ export const beginScheduler = async (env: Env): Promise<Beginning<SchedulerState
   return {
     state: {
       partitions,
+      taskBytesMax: taskBytesMaxDefault,
       base,
       files: new Map((manifest?.raw ?? []).map((file) => [file.path, { ...file }])),
       commits: Array.from({ length: partitions }, () => []),

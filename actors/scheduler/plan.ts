@@ -147,11 +147,11 @@ export const isCountable = (from: Position, dates: Dates, commits: readonly RawS
     return recomputed === 0 || recomputed === commit.files.length;
   });
 
-const taskBytesMax = 256 * 1024 * 1024;
+export const taskBytesMaxDefault = 256 * 1024 * 1024;
 const taskInputsMax = 1_000;
 
 /** Groups of inputs into tasks of bounded size: at most 256 MiB, unless one group alone has more. */
-export const splitTasks = (groups: readonly (readonly RawInput[])[]): RawInput[][] => {
+export const splitTasks = (groups: readonly (readonly RawInput[])[], taskBytesMax = taskBytesMaxDefault): RawInput[][] => {
   const tasks: RawInput[][] = [];
   let task: RawInput[] = [];
   let bytes = 0;
@@ -170,7 +170,7 @@ export const splitTasks = (groups: readonly (readonly RawInput[])[]): RawInput[]
 };
 
 /** How many groups of services the reducers share: one, until there is much. */
-export const chooseBuckets = (groups: readonly (readonly RawInput[])[]): number => {
+export const chooseBuckets = (groups: readonly (readonly RawInput[])[], taskBytesMax = taskBytesMaxDefault): number => {
   const bytes = groups.flat().reduce((sum, { fromByte, toByte }) => sum + toByte - fromByte, 0);
   return Math.min(16, Math.max(1, Math.ceil(bytes / taskBytesMax)));
 };

@@ -62,6 +62,8 @@ export type Sequenced<T> = T & { readonly sequence: number };
 
 export interface SchedulerState {
   readonly partitions: number;
+  /** How much one task reads; the simulation makes it small. */
+  taskBytesMax: number;
   base: Base;
   /** What commits below the base's cut say of each raw file. */
   readonly files: Map<string, RawFile>;

@@ -27,11 +27,9 @@ const landSome = (simulation: Simulation, sent: readonly Act[]): void => {
   simulation.late.push(...sent.slice(0, simulation.random.between(0, sent.length + 1)));
 };
 
-const roles = ['buffer', 'uploader', 'windower', 'scheduler', 'merger'];
-
 /** Each role as often as the others, however many of it there are. */
-const victim = ({ random, lives }: Simulation): Simulation['lives'][number] => {
-  const role = random.pick(roles);
+const victim = ({ random, lives, shape }: Simulation): Simulation['lives'][number] => {
+  const role = random.pick(shape.struck);
   const ofRole = lives.filter(({ slot }) => slot.role === role);
   return random.pick(ofRole.length > 0 ? ofRole : lives);
 };
@@ -44,8 +42,11 @@ const crash = (simulation: Simulation): void => {
     worker.again();
     return;
   }
-  if (simulation.lives.length === 0) return;
-  const { slot, life } = victim(simulation);
+  if (simulation.lives.length > 0) crashLife(simulation, victim(simulation));
+};
+
+const crashLife = (simulation: Simulation, { slot, life }: Simulation['lives'][number]): void => {
+  const { random } = simulation;
   const { sent, files } = life.connection.die();
   simulation.counts.crashes += 1;
   simulation.say(`CRASH ${life.name}`);
@@ -88,6 +89,7 @@ const powerCut = (simulation: Simulation): void => {
 const fault = (simulation: Simulation): void => {
   const { random, shape, lives, sources } = simulation;
   if (lives.length === 0) return;
+  for (const one of lives) if (simulation.doomed.delete(one.life.connection)) crashLife(simulation, one);
   if (random.next() < shape.powerCut) powerCut(simulation);
   if (random.next() < shape.fault) crash(simulation);
   if (random.next() < shape.fault && simulation.lives.length > 0) {

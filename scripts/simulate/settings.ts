@@ -19,17 +19,48 @@ export interface Shape {
   readonly crowded: number;
   /** Of a worker's looks for a task: those that find one that was handed out before, maybe done. */
   readonly again: number;
+  /** How much one task of a batch reads: with little a batch has many tasks. */
+  readonly taskBytesMax: number;
+  /** Whom faults strike, each as often as the others. */
+  readonly struck: readonly string[];
+  /** Acts before which their owner is often paused. */
+  readonly held: readonly string[];
+  /** Acts that are often their owner's last. */
+  readonly last: readonly string[];
+  /** Of the steps: those that are of these roles and the workers, if they have one. */
+  readonly hurry: number;
+  readonly hurried: readonly string[];
   /** Of the seeds: those with a source of which every other reading is lost. */
   readonly gappy: number;
 }
+
+/** Nothing else goes wrong: much is done in a few steps. */
+const calm: Partial<Shape> = { together: 0, unanswered: 0, powerCut: 0, unheard: 0, torn: 0, crowded: 0 };
+/** One batch after the other, of several tasks. */
+const batches: Partial<Shape> = { faultySteps: 3_000, taskBytesMax: 1_500, hurry: 0.5, hurried: ['scheduler', 'merger'] };
 
 /** What these rules are against is rare: where one is switched off, it comes more often. */
 const leanings: Partial<Record<Rule, { readonly shape?: Partial<Shape>; readonly settings?: Partial<Settings> }>> = {
   'B6 not said': { shape: { gappy: 1 } },
   'B11 through': { shape: { crowded: 0.4, fault: 0.02, powerCut: 0.004 }, settings: { purgeEveryMs: 100, sealAfterMs: 800 } },
   'B11 guard': { shape: { powerCut: 0.01 }, settings: { purgeEveryMs: 100, sealAfterMs: 800 } },
-  S1: { shape: { together: 0.04, fault: 0.03 } },
-  S3: { shape: { again: 0.3, fault: 0.01 }, settings: { recomputeEveryMs: 300, batchEveryMs: 1_000 } },
+  S1: {
+    shape: {
+      ...calm,
+      ...batches,
+      faultySteps: 2_500,
+      together: 0.3,
+      fault: 0.003,
+      struck: ['scheduler'],
+      held: ['publish batch.abandoned', 'publish view.proved'],
+      last: ['publish batch.abandoned'],
+    },
+    settings: { partEveryMs: 700, uploadEveryMs: 150, batchEveryMs: 1_000, recomputeEveryMs: 1_500 },
+  },
+  S3: {
+    shape: { ...calm, ...batches, again: 0.6, fault: 0.004 },
+    settings: { partEveryMs: 700, uploadEveryMs: 150, batchEveryMs: 1_000, recomputeEveryMs: 300 },
+  },
 };
 
 export const makeShape = (random: Random, leaning: Rule | undefined): Shape => ({
@@ -43,6 +74,12 @@ export const makeShape = (random: Random, leaning: Rule | undefined): Shape => (
   torn: random.pick([0, 0.1, 0.3]),
   crowded: random.pick([0, 0.1, 0.4]),
   again: 0.03,
+  taskBytesMax: random.pick([1_000, 4_000, 1_000_000]),
+  struck: ['buffer', 'uploader', 'windower', 'scheduler', 'merger'],
+  held: [],
+  last: [],
+  hurry: 0,
+  hurried: [],
   gappy: 0.1,
   ...(leaning && leanings[leaning]?.shape),
 });

@@ -9,6 +9,7 @@ import { realtimeTables } from '../../actors/merger/snapshot.js';
 import type { MergerState } from '../../actors/merger/state.js';
 import { positionOf, type View } from '../../actors/merger/view.js';
 import { merger } from '../../actors/merger.js';
+import type { SchedulerState } from '../../actors/scheduler/state.js';
 import { scheduler } from '../../actors/scheduler.js';
 import { uploader } from '../../actors/uploader.js';
 import { windower } from '../../actors/windower.js';
@@ -101,7 +102,10 @@ export class Simulation {
   isFaulty = true;
   step = 0;
   failure: Violation | undefined;
+  /** Whose process ends before the next step. */
+  readonly doomed = new Set<Connection>();
   private names = 0;
+  private readonly held = new WeakSet<Act>();
   private readonly plainUids = new Set<number>();
   private uids = 0;
   private readonly positions = new Map<Life, readonly number[]>();
@@ -214,7 +218,8 @@ export class Simulation {
     });
     slot.life = life;
     this.say(`${life.name} begins`);
-    void life.run(bend(slot.fold, this.options.without), this.envOf(connection)).then((end) => {
+    const fold = bend(this.withSmallTasks(slot.fold), this.options.without);
+    void life.run(fold, this.envOf(connection)).then((end) => {
       this.say(`${life.name} ends: ${end.kind} ${end.kind === 'stopped' ? '' : end.error.message}`);
       this.late.push(...connection.lose('closed'));
       if (slot.life === life) slot.life = undefined;
@@ -223,6 +228,17 @@ export class Simulation {
       if (end.kind === 'fault' || end.kind === 'history')
         this.failure ??= new Violation(`actor ended: ${end.kind}`, `${life.name}: ${end.error.stack}`);
     });
+  }
+
+  /** So that a batch has several tasks. */
+  private withSmallTasks(fold: FoldDefinition<never>): FoldDefinition<never> {
+    if (fold.name !== 'scheduler') return fold;
+    const begin: FoldDefinition<SchedulerState>['begin'] = async (env, partition) => {
+      const beginning = await scheduler.begin(env, partition);
+      beginning.state.taskBytesMax = this.shape.taskBytesMax;
+      return beginning;
+    };
+    return { ...scheduler, begin } as unknown as FoldDefinition<never>;
   }
 
   /** Who begins, who leads, who hears that its lease is gone. A lease is only advice. */
@@ -264,15 +280,29 @@ export class Simulation {
   /** Everything that could happen next, as functions. */
   candidates(): (() => void)[] {
     const found: (() => void)[] = [];
-    for (const { life } of this.slots) {
-      if (life === undefined || life.pausedUntil > this.step) continue;
+    const hurries = this.shape.hurry > 0 && this.chance(this.shape.hurry);
+    for (const { role, life } of this.slots) {
+      if (life === undefined || life.pausedUntil > this.step || (hurries && !this.shape.hurried.includes(role))) continue;
+      if (this.holds(life)) continue;
       life.connection.isBeginning = !life.hasBegun;
       this.candidatesOf(life.connection, found);
     }
     for (const worker of this.workers) worker.candidates(found);
+    if (hurries && found.length > 0) return found;
     if (this.late.length > 0) found.push(() => this.land(this.late.splice(this.random.between(0, this.late.length), 1)[0] as Act));
     if (this.server.told.length > 0) found.push(() => this.hear());
     return found;
+  }
+
+  /** Pauses a life just before what the shape says. */
+  private holds(life: Life): boolean {
+    const [next] = life.connection.requests;
+    if (next === undefined || !this.shape.held.includes(next.what) || this.held.has(next)) return false;
+    this.held.add(next);
+    if (!this.chance(0.9)) return false;
+    life.pausedUntil = this.step + this.random.between(100, 900);
+    this.say(`PAUSE ${life.name} before ${next.what}`);
+    return true;
   }
 
   candidatesOf(connection: Connection, found: (() => void)[]): void {
@@ -312,6 +342,7 @@ export class Simulation {
       if (error instanceof Violation) throw error;
       answer = () => act.reject(error);
     }
+    if (this.shape.last.includes(act.what) && this.chance(0.5)) this.doomed.add(connection);
     if (this.random.next() < 0.4) connection.answers.push(answer);
     else answer();
   }

@@ -261,6 +261,8 @@ t.test('tasks are of bounded size, and a group stays together', (t) => {
   t.equal(chooseBuckets([[input(256 * MiB)]]), 1);
   t.equal(chooseBuckets([[input(257 * MiB)]]), 2);
   t.equal(chooseBuckets([[input(1e6 * MiB)]]), 16);
+  t.same(splitTasks([[input(2)], [input(1)], [input(3)]], 3).length, 2, 'of another size');
+  t.equal(chooseBuckets([[input(7)]], 3), 3);
   t.end();
 });
 
