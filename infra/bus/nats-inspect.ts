@@ -112,6 +112,17 @@ export const monitoringOf = async (monitoringUrl: string, timeoutMs = 2000): Pro
   }
 };
 
+/** What a server says is wrong with it. undefined: nothing, or it does not say within `timeoutMs`. */
+export const troubleOf = async (monitoringUrl: string, timeoutMs: number): Promise<string | undefined> => {
+  try {
+    const response = await fetch(new URL('/healthz', monitoringUrl), { signal: AbortSignal.timeout(timeoutMs) });
+    const { status, error } = (await response.json()) as { status?: string; error?: string };
+    return status === 'ok' ? undefined : error;
+  } catch {
+    return undefined; // whoever connects says more
+  }
+};
+
 const whyUnproven = async (greeting: Greeting, monitoringUrl: string): Promise<string | undefined> => {
   const seen = await monitoringOf(monitoringUrl).catch((error: unknown) => messageOf(error));
   if (typeof seen === 'string') return `${seen}: open it (http_port in the server's configuration) and name it with --nats-http-port`;

@@ -14,7 +14,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { messageOf, OutOfReachError, SettingsError } from '../errors.js';
 import { packageFolder } from '../package-folder.js';
 import { isAlive } from '../process.js';
-import { type Greeting, greetingOf, monitoringOf } from './nats-inspect.js';
+import { type Greeting, greetingOf, monitoringOf, troubleOf } from './nats-inspect.js';
 import { pidByConfiguration } from './nats-pid.js';
 import { type FindOptions, findNatsServer } from './nats-program.js';
 import { type Access, authorizationText } from './users.js';
@@ -148,6 +148,15 @@ export const renewUsers = async (data: string): Promise<boolean> => {
 /** Whether a server was ever started on this data, running or not. */
 export const hasOwnServer = (data: string): boolean => existsSync(filesOf(data).configuration);
 
+const monitoringPortIn = (written: string | undefined): number | undefined =>
+  written === undefined ? undefined : (numberIn(written, 'http_port') ?? Number(textIn(written, 'http')?.split(':')[1]));
+
+/** What the server of this data says is wrong with it: a disk that is full, say. undefined: nothing, or it does not say. */
+export const serverTrouble = async (data: string, timeoutMs = 500): Promise<string | undefined> => {
+  const httpPort = monitoringPortIn(readIfThere(filesOf(data).configuration));
+  return httpPort ? troubleOf(httpUrl(httpPort), timeoutMs) : undefined;
+};
+
 /** The server that runs on this data's store, if one does: its configuration tells its ports, its monitoring its store. */
 export const findRunning = async (
   data: string,
@@ -156,7 +165,7 @@ export const findRunning = async (
   const { configuration, pidFile, store } = filesOf(data);
   const written = readIfThere(configuration);
   const port = written && numberIn(written, 'port');
-  const httpPort = written && (numberIn(written, 'http_port') ?? Number(textIn(written, 'http')?.split(':')[1]));
+  const httpPort = monitoringPortIn(written);
   if (!port || !httpPort) return undefined;
   const noted = Number(readIfThere(pidFile) ?? Number.NaN);
   const isNoted = Number.isInteger(noted) && isAlive(noted);

@@ -30,7 +30,13 @@ export const findProblems = (status: Omit<Status, 'problems'>, partitions: numbe
   if (status.streams === null) problems.push('the NATS server does not answer: nothing is taken, and nobody can ask');
   for (const actor of status.actors) {
     if (actor.state === 'failed') problems.push(`${name(actor)} stopped: ${actor.error ?? 'it does not say why'}`);
-    if (actor.trouble !== undefined) problems.push(`${name(actor)} tries again: ${actor.trouble}`);
+    if (actor.trouble !== undefined) {
+      problems.push(
+        actor.actor === 'nats-server'
+          ? `nats-server (pid ${actor.pid}) is not well: ${actor.trouble}. If its disk is full: make room, then start it again`
+          : `${name(actor)} tries again: ${actor.trouble}`,
+      );
+    }
     if (actor.state === 'gone') {
       const silent = actor.silentSeconds > 0 ? `, silent for ${Math.round(actor.silentSeconds)} s` : '';
       problems.push(`${name(actor)} is gone${silent}`);

@@ -8,6 +8,7 @@ import { hostname } from 'node:os';
 import type { Bus } from '../../infra/bus/bus.js';
 import type { NatsSettings } from '../../infra/bus/nats.js';
 import { openBus } from '../../infra/bus/nats.js';
+import { serverTrouble } from '../../infra/bus/nats-server.js';
 import { messageOf } from '../../infra/errors.js';
 import type { ActorStatus } from '../../protocol/messages/actor-status.js';
 import { readActorStatus } from '../../protocol/messages/readers.js';
@@ -99,10 +100,11 @@ export const openInTime = async (settings: NatsSettings): Promise<Bus> => {
 export const readStatus = async (bus: Bus | Error, home: Home): Promise<Status> => {
   const { data } = home;
   const readings = new Readings(Date.now() + readMsMax);
+  const natsTrouble = serverTrouble(data);
   const seen = bus instanceof Error ? undefined : await readAll(bus, home, readings);
   if (bus instanceof Error) readings.unread.push(`NATS: ${messageOf(bus)}`);
   const natsPid = readNatsPid(data);
-  const natsServer = natsPid === undefined ? [] : [natsShown(natsPid, !(bus instanceof Error))];
+  const natsServer = natsPid === undefined ? [] : [natsShown(natsPid, !(bus instanceof Error), await natsTrouble)];
   const actors = [...natsServer, ...(seen?.actors ?? [])];
   const pids = actors.filter(({ host }) => host === hostname()).map(({ pid }) => pid);
   const supervisor = readSupervisorPid(data);
@@ -124,7 +126,7 @@ export const readStatus = async (bus: Bus | Error, home: Home): Promise<Status> 
   return { problems: findProblems(status, seen?.partitions ?? 0), ...status };
 };
 
-const natsShown = (pid: number, answers: boolean): ActorShown => ({
+const natsShown = (pid: number, answers: boolean, trouble: string | undefined): ActorShown => ({
   actor: 'nats-server',
   instance: String(pid),
   pid,
@@ -132,6 +134,7 @@ const natsShown = (pid: number, answers: boolean): ActorShown => ({
   state: isNatsServer(pid) ? (answers ? 'working' : 'silent') : 'gone',
   partitions: [],
   silentSeconds: 0,
+  ...(trouble !== undefined && { trouble }),
 });
 
 const readAll = async (bus: Bus, home: Home, readings: Readings) => {

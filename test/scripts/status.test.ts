@@ -284,6 +284,9 @@ t.test('problems are found from what was read', (t) => {
   t.match(findProblems({ ...nothing, actors: [...all, { ...actor('windower', [], 'failed'), error: 'history' }] }, 3), [
     /windower i .*stopped: history/,
   ]);
+  t.match(findProblems({ ...nothing, actors: [...all, { ...actor('nats-server'), trouble: 'no space left' }] }, 3), [
+    /nats-server .* is not well: no space left\. .*make room, then start it again/,
+  ]);
   t.equal(formatNumbers([3, 0, 1, 2, 7]), '0-3, 7');
   t.end();
 });

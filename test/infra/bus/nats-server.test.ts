@@ -4,7 +4,7 @@ import path from 'node:path';
 import t, { type Test } from 'tap';
 import { atLeast, greetingOf, hostOf, inspectServer, monitoringOf } from '../../../infra/bus/nats-inspect.js';
 import { findNatsServer, type Installer } from '../../../infra/bus/nats-program.js';
-import { startNatsServer } from '../../../infra/bus/nats-server.js';
+import { serverTrouble, startNatsServer } from '../../../infra/bus/nats-server.js';
 import { messageOf, OutOfReachError } from '../../../infra/errors.js';
 import { isAlive } from '../../../infra/process.js';
 import { freePorts, startNats, temporaryFolder } from '../../servers.js';
@@ -124,6 +124,29 @@ t.test('a server that runs already is inspected: proven, or unproven and why', a
   const other = await startNats(t);
   t.match((await inspectServer(nats.url, other.httpPort)).unproven, /is another server's/);
   t.equal((await inspectServer(`nats://127.0.0.1:${nobody},${nats.url}`, nats.httpPort)).serverId, report.serverId);
+});
+
+t.test('who does not answer yet is waited for', async (t) => {
+  const [port, httpPort] = (await freePorts(2)) as [number, number];
+  const data = temporaryFolder(t);
+  let starting: ReturnType<typeof startNatsServer> | undefined;
+  t.teardown(async () => (await starting)?.stop());
+  const waits = (): void => {
+    starting = startNatsServer({ data, port, httpPort });
+  };
+  await t.rejects(inspectServer(`nats://127.0.0.1:${port}`, httpPort), { code: 'E_OUT_OF_REACH' });
+  const { version } = await inspectServer(`nats://127.0.0.1:${port}`, httpPort, { waitMsMax: 30_000, waits });
+  t.match(version, /^2\./);
+});
+
+t.test('what a server says is wrong with it', async (t) => {
+  t.equal(await serverTrouble((await startNats(t)).data), undefined);
+  const data = temporaryFolder(t);
+  t.equal(await serverTrouble(data), undefined, 'there is none');
+  const body = JSON.stringify({ status: 'unavailable', error: 'no space left on device' });
+  const port = await listenerSaying(t, `HTTP/1.1 503 no\r\ncontent-length: ${body.length}\r\n\r\n${body}`);
+  writeFileSync(path.join(data, 'nats.conf'), `http: "127.0.0.1:${port}"\n`);
+  t.equal(await serverTrouble(data, 10_000), 'no space left on device');
 });
 
 t.test('an old server, one without JetStream, none and something else are refused', async (t) => {
