@@ -1,4 +1,3 @@
-import { spawnSync } from 'node:child_process';
 import { readFileSync, statSync } from 'node:fs';
 import { hostname } from 'node:os';
 import path from 'node:path';
@@ -8,8 +7,9 @@ import { connectionOptions, openBus } from '../../../infra/bus/nats.js';
 import { type NatsServer, renewUsers, startNatsServer } from '../../../infra/bus/nats-server.js';
 import { ensureStreams } from '../../../infra/bus/streams.js';
 import { type Access, addUser, credentialsFor, keyFile, ownUsers, removeUser } from '../../../infra/bus/users.js';
-import { messageOf, OutOfReachError } from '../../../infra/errors.js';
+import { messageOf } from '../../../infra/errors.js';
 import { catalogue, type MessageEntry } from '../../../protocol/catalogue.js';
+import { makeCertificates } from '../../certificates.js';
 import { freePorts, temporaryFolder } from '../../servers.js';
 import { until } from '../../until.js';
 
@@ -219,33 +219,14 @@ t.test('keys are of mode 0600, and the configuration holds public ones alone', a
   t.match(configuration, `metrics.*.${hostname()}`);
 });
 
-const openssl = (folder: string, ...words: string[]): void => {
-  const { status, stderr, error } = spawnSync('openssl', words, { cwd: folder, encoding: 'utf8' });
-  if (status !== 0) throw new OutOfReachError(`openssl ${words[0]}: ${error === undefined ? stderr : messageOf(error)}`);
-};
-
-/** An authority of one's own, and a server's certificate by it. */
-const makeCertificates = (folder: string): { ca: string; certificate: string; key: string } => {
-  const subject = (name: string): string[] => ['-subj', `/CN=${name}`];
-  const make = (name: string, ...words: string[]): void => {
-    const files = ['-keyout', `${name}.key`, '-out', `${name}.pem`];
-    openssl(folder, 'req', '-x509', '-newkey', 'rsa:2048', '-nodes', '-days', '2', ...files, ...words);
-  };
-  make('ca', ...subject('test authority'));
-  make('server', '-CA', 'ca.pem', '-CAkey', 'ca.key', ...subject('localhost'), '-addext', 'subjectAltName=DNS:localhost,IP:127.0.0.1');
-  return { ca: path.join(folder, 'ca.pem'), certificate: path.join(folder, 'server.pem'), key: path.join(folder, 'server.key') };
-};
-
 t.test('other hosts come in with TLS and credentials only', async (t) => {
   const data = temporaryFolder(t);
   const [port, httpPort] = (await freePorts(2)) as [number, number];
   const open = { data, port, httpPort, access: { partitions, host: '0.0.0.0' } };
   await t.rejects(startNatsServer(open), { message: /--nats-host 0\.0\.0\.0 lets other hosts in, and that takes TLS/ });
-  if (spawnSync('openssl', ['version']).status !== 0) {
-    t.comment('SKIPPED: no openssl here to make certificates with');
-    return;
-  }
-  const { ca, certificate, key } = makeCertificates(temporaryFolder(t));
+  const certificates = makeCertificates(t);
+  if (certificates === undefined) return;
+  const { ca, certificate, key } = certificates;
   const server = await startNatsServer({ ...open, access: { partitions, host: '0.0.0.0', tls: { certificate, key } } });
   t.teardown(() => server.stop(2_000));
   const natsCreds = credentialsFor({ data }, 'agents');
