@@ -59,6 +59,8 @@ export const register: RegisterCommand = (program) => {
     .option('--keep-old', 'leave the old data beside the new, whatever was found');
   addSettings(command, [
     'data',
+    'storage',
+    'copiesBytesMax',
     'partitions',
     'nats',
     'natsCreds',
@@ -77,6 +79,7 @@ export const register: RegisterCommand = (program) => {
         'Examples:',
         '  $ tidemark recover --data ./data                  the store of nats-server is lost',
         '  $ tidemark recover --data ./data --partitions 8   another number of partitions',
+        '  $ tidemark recover --data ./data --storage hdfs://namenode:9870/tidemark?user=tidemark',
         '',
         'Stop the system first. Without --partitions there are as many as before; with --nats that server is joined, whose store',
         'must be new. The new data is made beside the old, which it replaces when it is proved: so twice the room is needed, and a',

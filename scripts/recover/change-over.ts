@@ -8,16 +8,15 @@
  *
  * K5  Until the new views are proved nothing of the old data is touched; then all of it changes, or the next `recover` ends it.
  */
-import { existsSync } from 'node:fs';
-import { mkdir, readFile, rename, rm } from 'node:fs/promises';
-import path from 'node:path';
-import { syncFile, writeSynced } from '../../infra/storage/disk.js';
 import { recoverNote } from '../../infra/storage/format.js';
+import type { Home, Homes } from './homes.js';
 
 export const stagingName = 'recovering';
 
 /** What a change-over moves, in this order. */
 export const dataFolders = ['raw', 'views', 'minutes', 'state'] as const;
+/** Where the server has its store: on this machine, wherever the files are. */
+export const serverFolder = 'nats';
 
 export interface ChangeOver<Report> {
   readonly folders: readonly string[];
@@ -29,42 +28,45 @@ export interface ChangeOver<Report> {
 }
 
 /** Notes it, then does it. */
-export const changeOver = async <Report>(data: string, change: ChangeOver<Report>): Promise<void> => {
-  const staging = path.join(data, stagingName);
-  for (const folder of change.folders) await mkdir(path.join(staging, folder), { recursive: true }); // there: not moved yet
-  await syncFile(staging);
-  const note = path.join(data, recoverNote);
-  await rm(`${note}.new`, { force: true });
-  await writeSynced(`${note}.new`, Buffer.from(`${JSON.stringify(change)}\n`));
-  await rename(`${note}.new`, note);
-  await syncFile(data);
-  await move(data, change);
+export const changeOver = async <Report>(homes: Homes, change: ChangeOver<Report>): Promise<void> => {
+  for (const folder of change.folders) await homeOf(homes, folder).make(`${stagingName}/${folder}`); // there: not moved yet
+  for (const home of both(homes)) await home.sync(stagingName);
+  await homes.storage.write(recoverNote, `${JSON.stringify(change)}\n`);
+  await move(homes, change);
 };
 
 /** Ends a change-over that was cut off. @returns what it was; undefined: there is none. */
-export const finishChangeOver = async <Report>(data: string): Promise<ChangeOver<Report> | undefined> => {
-  const note = path.join(data, recoverNote);
-  if (!existsSync(note)) return undefined;
-  const change = JSON.parse(await readFile(note, 'utf8')) as ChangeOver<Report>;
-  await move(data, change);
+export const finishChangeOver = async <Report>(homes: Homes): Promise<ChangeOver<Report> | undefined> => {
+  const note = await homes.storage.read(recoverNote);
+  if (note === undefined) return undefined;
+  const change = JSON.parse(note) as ChangeOver<Report>;
+  await move(homes, change);
   return change;
 };
 
-const move = async (data: string, { folders, aside, keepsOld }: ChangeOver<unknown>): Promise<void> => {
-  const staging = path.join(data, stagingName);
-  const old = path.join(data, aside);
-  await mkdir(old, { recursive: true });
+const homeOf = (homes: Homes, folder: string): Home => (folder === serverFolder ? homes.server : homes.storage);
+
+const both = ({ storage, server }: Homes): Home[] => (storage === server ? [storage] : [storage, server]);
+
+const move = async (homes: Homes, { folders, aside, keepsOld }: ChangeOver<unknown>): Promise<void> => {
   for (const folder of folders) {
-    const fresh = path.join(staging, folder);
-    if (!existsSync(fresh)) continue; // it was moved before
-    const place = path.join(data, folder);
-    if (existsSync(place)) await rename(place, path.join(old, folder));
-    await rename(fresh, place);
+    const home = homeOf(homes, folder);
+    const fresh = `${stagingName}/${folder}`;
+    if (!(await home.exists(fresh))) continue; // it was moved before
+    if (await home.exists(folder)) {
+      await home.make(aside);
+      await home.move(folder, `${aside}/${folder}`);
+    }
+    await home.move(fresh, folder);
   }
-  await syncFile(old);
-  await syncFile(data);
-  await rm(path.join(data, recoverNote));
-  await syncFile(data);
-  await rm(staging, { recursive: true, force: true });
-  if (!keepsOld) await rm(old, { recursive: true, force: true });
+  for (const home of both(homes)) {
+    if (await home.exists(aside)) await home.sync(aside);
+    await home.sync('');
+  }
+  await homes.storage.removeTree(recoverNote);
+  await homes.storage.sync('');
+  for (const home of both(homes)) {
+    await home.removeTree(stagingName);
+    if (!keepsOld) await home.removeTree(aside);
+  }
 };

@@ -9,7 +9,8 @@ import { credentialsFor } from '../../infra/bus/users.js';
 import type { Settings } from '../../infra/config.js';
 import { OutOfReachError, PromiseError, RetryableError, UsageError } from '../../infra/errors.js';
 import { createLog } from '../../infra/log.js';
-import { openLocalStorage } from '../../infra/storage/local.js';
+import { addressBelow } from '../../infra/storage/hdfs/address.js';
+import { openStorage } from '../../infra/storage/open.js';
 import type { Storage } from '../../infra/storage/storage.js';
 import type { ViewProved } from '../../protocol/messages/batch.js';
 import { readManifest, readPartStored, readRawStored, readViewProved } from '../../protocol/messages/readers.js';
@@ -51,7 +52,8 @@ type Rebuilt = Omit<RecoverReport, 'partitions' | 'records' | 'read' | 'old' | '
 export const rebuildFrom = async (options: RebuildOptions): Promise<Rebuilt> => {
   const { settings, partitions } = options;
   const data = path.join(settings.data, stagingName);
-  const staged: Settings = { ...settings, data, partitions, instances: 1, coordinator: 'nats' };
+  const storage = settings.storage === 'local' ? 'local' : addressBelow(settings.storage, stagingName);
+  const staged: Settings = { ...settings, data, storage, partitions, instances: 1, coordinator: 'nats' };
   if (settings.nats !== undefined) {
     return rebuildWith(options, { ...staged, nats: settings.nats, natsCreds: credentialsFor(settings, 'operator') });
   }
@@ -68,7 +70,7 @@ type Joined = Settings & { readonly nats: string };
 const rebuildWith = async (options: RebuildOptions, settings: Joined): Promise<Rebuilt> => {
   const bus = await openBus(settings, 'tidemark recover');
   const stop = new AbortController();
-  const storage = await openLocalStorage(settings.data);
+  const storage = await openStorage(settings);
   let running: Promise<void> = Promise.resolve();
   try {
     await ensureStreams(settings);

@@ -5,18 +5,18 @@
  *
  * K1  Every record that a raw file holds is in the new history, and nothing else is: what a source of it sends again is a copy.
  */
-import { existsSync } from 'node:fs';
-import { rm } from 'node:fs/promises';
+import { mkdirSync } from 'node:fs';
 import path from 'node:path';
 import { findRunning } from '../../infra/bus/nats-server.js';
 import type { Settings } from '../../infra/config.js';
-import { OutOfReachError, SettingsError } from '../../infra/errors.js';
+import { OutOfReachError } from '../../infra/errors.js';
 import { recoverNote } from '../../infra/storage/format.js';
-import { openLocalStorage } from '../../infra/storage/local.js';
+import { openStorage } from '../../infra/storage/open.js';
 import { type Position, sumPosition } from '../../protocol/range.js';
 import { lockData } from '../start/data-lock.js';
-import { type ChangeOver, changeOver, dataFolders, finishChangeOver, stagingName } from './change-over.js';
+import { type ChangeOver, changeOver, dataFolders, finishChangeOver, serverFolder, stagingName } from './change-over.js';
 import { refuseUnlessNew, refuseWhileOpen } from './guards.js';
+import { type Homes, homesOf } from './homes.js';
 import { readLogTail } from './log-tail.js';
 import { choosePartitions, readOldCut } from './partitions.js';
 import { listRawFiles, scanRawFiles } from './raw-runs.js';
@@ -73,25 +73,24 @@ export interface RecoverReport {
 export const recoverSystem = async (given: RecoverOptions): Promise<RecoverReport> => {
   const { settings } = given;
   const { data } = settings;
-  if (settings.storage !== 'local') {
-    throw new SettingsError(
-      `recover works on a data folder, not on ${settings.storage}: copy raw/ into one, recover there, and copy it back`,
-    );
+  const homes = homesOf(settings);
+  if (!(await hasData(homes))) {
+    const [where, flag] = settings.storage === 'local' ? [data, '--data'] : [settings.storage, '--storage'];
+    throw new OutOfReachError(`${where} has no raw files, and everything is made from them: name the right place by ${flag}`);
   }
-  if (!['raw', 'nats', recoverNote].some((name) => existsSync(path.join(data, name)))) {
-    throw new OutOfReachError(`${data} has no raw files, and everything is made from them: name the data folder by --data`);
-  }
+  mkdirSync(data, { recursive: true });
   const release = lockData(data);
   try {
-    const cutOff = await finishChangeOver<RecoverReport>(data);
+    const cutOff = await finishChangeOver<RecoverReport>(homes);
     if (cutOff !== undefined) {
       given.tell('a recover that was cut off while it changed over is finished now');
       return cutOff.report;
     }
     await refuseWhileOpen(data);
     await stopLeftover(path.join(data, stagingName));
+    for (const home of [homes.storage, homes.server]) await home.removeTree(stagingName);
     const running = settings.nats === undefined ? await findRunning(data) : undefined; // on a new store, or it is refused
-    return await recoverFrom(running === undefined ? given : { ...given, settings: { ...settings, nats: running.url } });
+    return await recoverFrom(running === undefined ? given : { ...given, settings: { ...settings, nats: running.url } }, homes);
   } finally {
     release();
   }
@@ -103,18 +102,21 @@ export const interrupted = (): OutOfReachError => new OutOfReachError('interrupt
 const stopLeftover = async (staging: string): Promise<void> => {
   const running = await findRunning(staging);
   if (running !== undefined) process.kill(running.pid, 'SIGKILL');
-  await rm(staging, { recursive: true, force: true });
 };
 
-const recoverFrom = async (options: RecoverOptions): Promise<RecoverReport> => {
+const hasData = async ({ storage, server }: Homes): Promise<boolean> =>
+  (await storage.exists('raw')) || (await storage.exists(recoverNote)) || (await server.exists(serverFolder));
+
+const recoverFrom = async (options: RecoverOptions, homes: Homes): Promise<RecoverReport> => {
   const { settings, progress, signal } = options;
   const { data } = settings;
   const startedAt = performance.now();
   const joins = settings.nats !== undefined;
   if (joins) await refuseUnlessNew(settings, settings.nats);
-  const storage = await openLocalStorage(data);
+  const storage = await openStorage(settings);
   try {
     const tail = joins ? { files: [], partitions: 0 } : await readLogTail(settings, options.tell);
+    if (settings.storage !== 'local') for (const file of tail.files) await storage.adopt(path.join(data, file.path), file.path);
     const files = [...(await listRawFiles(storage)), ...tail.files];
     const bytes = (await Promise.all(files.map((file) => storage.length(file.path)))).reduce<number>((sum, one) => sum + (one ?? 0), 0);
     const scan = await scanRawFiles(storage, files, (done) => {
@@ -132,12 +134,12 @@ const recoverFrom = async (options: RecoverOptions): Promise<RecoverReport> => {
       ...rebuilt,
       records: sumPosition(rebuilt.position),
       read: { files: scan.files, bytes: scan.bytes, lines: scan.records },
-      old: keepsOld ? path.join(data, aside) : null,
+      old: keepsOld ? homes.storage.placeOf(aside) : null,
       seconds: Math.round(performance.now() - startedAt) / 1_000,
     };
     progress('changing over', 1, 1);
-    const change: ChangeOver<RecoverReport> = { folders: joins ? dataFolders : [...dataFolders, 'nats'], aside, keepsOld, report };
-    await changeOver(data, change);
+    const change: ChangeOver<RecoverReport> = { folders: joins ? dataFolders : [...dataFolders, serverFolder], aside, keepsOld, report };
+    await changeOver(homes, change);
     return report;
   } finally {
     await storage.close();

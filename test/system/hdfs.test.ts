@@ -21,6 +21,7 @@ import { namenodeState } from '../../scripts/stack/hdfs.js';
 import { startProxy } from '../infra/storage/hdfs/proxy.js';
 import { everyFault, jarsOrSkip, startTestHdfs } from '../stack.js';
 import { until } from '../until.js';
+import { recovering } from './hdfs-recover.js';
 import { startOnHdfs } from './hdfs-system.js';
 import { runCli } from './run-cli.js';
 import { startSystem } from './system.js';
@@ -266,6 +267,9 @@ if (jars !== undefined) {
   const hdfs = await startTestHdfs(t, { jars });
   importing(t, hdfs);
   killedDuringAppend(t, hdfs);
-  if (everyFault) others(t, hdfs);
+  if (everyFault) {
+    others(t, hdfs);
+    recovering(t, hdfs);
+  }
   t.teardown(() => process.stderr.write(`${said.join('\n')}\n`));
 }

@@ -10,7 +10,7 @@ import { type ExactAnswer, queryExact } from '../../infra/client/query.js';
 import { openSource } from '../../infra/client/source.js';
 import type { Settings } from '../../infra/config.js';
 import { openDuckdb } from '../../infra/sql/duckdb.js';
-import { openLocalStorage } from '../../infra/storage/local.js';
+import { openStorage } from '../../infra/storage/open.js';
 import type { ViewProved } from '../../protocol/messages/batch.js';
 import type { Position } from '../../protocol/range.js';
 import { askBatch } from '../../scripts/ask-batch.js';
@@ -78,7 +78,7 @@ export const startRecoverable = async (
     rows: (after = []) => answered(async () => queryExact(await connected(), { from: 0, to: farAway, after, waitMs: 60_000 })),
     batch: async () => askBatch(await connected(), 'batch', 120_000),
     verify: async () => {
-      const storage = await openLocalStorage(data);
+      const storage = await openStorage(settings);
       const sql = await openDuckdb({ memoryMiB: 128, threads: 1, tempFolder: storage.workFolder, allowedFolders: [data] });
       try {
         return await verifySystem({ bus: await connected(), storage }, sql);

@@ -62,6 +62,13 @@ export const parseHdfsAddress = (text: string): HdfsAddress => {
   };
 };
 
+/** The address of a folder below this one. @param text as `--storage` takes it */
+export const addressBelow = (text: string, folder: string): string => {
+  const [, hosts, path = '', query] = shape.exec(text) ?? [];
+  if (hosts === undefined) throw new SettingsError(`storage ${text} is no address of an HDFS: write it as ${example}`);
+  return `hdfs://${hosts}${path.replace(/\/+$/, '')}/${folder}${query === undefined ? '' : `?${query}`}`;
+};
+
 export const isAllowed = (host: string, { redirects }: Pick<HdfsAddress, 'redirects'>): boolean =>
   redirects.some((one) => (one.startsWith('*.') ? host.toLowerCase().endsWith(one.slice(1)) : host.toLowerCase() === one));
 

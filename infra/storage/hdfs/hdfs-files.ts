@@ -82,6 +82,12 @@ export class HdfsFiles {
     return await this.#hdfs.callBoolean('DELETE', 'DELETE', target, { recursive: false });
   }
 
+  /** A folder with everything in it; it need not be there. */
+  async removeTree(target: string): Promise<void> {
+    await this.#hdfs.callBoolean('DELETE', 'DELETE', target, { recursive: true });
+    this.#madeFolders.clear();
+  }
+
   async makeFolder(folder: string): Promise<void> {
     if (folder === '' || this.#madeFolders.has(folder)) return;
     if (!(await this.#hdfs.callBoolean('PUT', 'MKDIRS', folder))) throw new RemoteError('UnexpectedAnswer', `MKDIRS ${folder}: false`);

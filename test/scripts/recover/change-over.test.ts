@@ -3,6 +3,7 @@ import path from 'node:path';
 import t, { type Test } from 'tap';
 import { openLocalStorage } from '../../../infra/storage/local.js';
 import { type ChangeOver, changeOver, finishChangeOver } from '../../../scripts/recover/change-over.js';
+import { homesOf } from '../../../scripts/recover/homes.js';
 import { temporaryFolder } from '../../servers.js';
 
 const change = (keepsOld: boolean): ChangeOver<{ text: string }> => ({
@@ -38,12 +39,12 @@ const made = (t: Test) => {
 
 t.test('K5: the folders change places; the old ones stay aside if they are to', async (t) => {
   const { data, read, isChanged } = made(t);
-  await changeOver(data, change(true));
+  await changeOver(homesOf({ data, storage: 'local' }), change(true));
   isChanged(t);
   t.same([read('before/raw'), read('before/views'), read('before/minutes')], ['old', 'old', undefined]);
-  t.equal(await finishChangeOver(data), undefined, 'there is nothing to finish');
+  t.equal(await finishChangeOver(homesOf({ data, storage: 'local' })), undefined, 'there is nothing to finish');
   const another = made(t);
-  await changeOver(another.data, change(false));
+  await changeOver(homesOf({ data: another.data, storage: 'local' }), change(false));
   another.isChanged(t);
   t.notOk(existsSync(path.join(another.data, 'before')));
 });
@@ -63,7 +64,7 @@ t.test('K5: one that was cut off at any step is finished, and nobody opens the d
     writeFileSync(path.join(data, 'recover.json'), JSON.stringify(change(true)));
     for (const step of steps.slice(0, done)) step(data);
     await t.rejects(openLocalStorage(data), { code: 'E_SETTINGS', message: /cut off .*tidemark recover/ });
-    t.match(await finishChangeOver(data), { report: { text: 'made anew' } }, `after ${done} steps`);
+    t.match(await finishChangeOver(homesOf({ data, storage: 'local' })), { report: { text: 'made anew' } }, `after ${done} steps`);
     isChanged(t);
     t.equal(read('before/raw'), 'old');
     await (await openLocalStorage(data)).close();
