@@ -1,6 +1,6 @@
 /**
- * What is away or deaf: sources keep their readings, `status` and the logs say what is going on, what is not concerned goes on, and
- * everything arrives. nats-server is away for 8 seconds; with --all for a minute.
+ * What is away, slow or deaf: sources keep their readings, `status` and the logs say what is going on, what is not concerned goes on, and
+ * everything arrives. nats-server is away for 8 seconds; with --all for a minute, and storage is slower.
  */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -16,6 +16,8 @@ import { openInTime, readStatus } from '../../scripts/status/status.js';
 import { until } from '../until.js';
 import { startUnderLoad, type UnderLoad } from './under-load.js';
 
+/** What each operation of the storage takes longer. */
+const slowMs = process.argv.includes('--all') ? '500' : '150';
 const awayMs = process.argv.includes('--all') ? 60_000 : 8_000;
 t.setTimeout(280_000 + awayMs);
 
@@ -26,10 +28,10 @@ const MiB = 2 ** 20;
 /** Under this load the processes differ by some MiB from one moment to the next; what would grow with time grows by more. */
 const growthBytesMax = 160 * MiB;
 
-const startAll = async (system: UnderLoad): Promise<readonly ActorVictim[]> => {
+const startAll = async (system: UnderLoad, environment: Readonly<Record<string, string>> = {}): Promise<readonly ActorVictim[]> => {
   const processes = [
-    await system.start('buffer', ['buffer']),
-    await system.start('layers', ['uploader', 'windower', 'scheduler', 'mapper', 'reducer', 'merger']),
+    await system.start('buffer', ['buffer'], environment),
+    await system.start('layers', ['uploader', 'windower', 'scheduler', 'mapper', 'reducer', 'merger'], environment),
   ];
   await until(async () => ((await system.bus.logs()).some(({ name }) => name === 'VIEWS') ? true : undefined));
   await system.load.start(system.nats.url);
@@ -86,6 +88,43 @@ t.test(`nats-server away for ${awayMs / 1_000} s under load: nothing ends, nothi
   isBounded(t, before, memoryOf(processes));
   await system.isExact(t);
   t.comment({ awayMs, kept, sealedAfterMs, readings: system.load.accepted.length, copies: system.load.counts.copies });
+});
+
+t.test(
+  'slow storage: sealing and the real-time view keep their pace, memory is bounded, and status says how far uploads lag',
+  async (t) => {
+    const system = await startUnderLoad(t, { seed: 62, flags });
+    const processes = await startAll(system, { TIDEMARK_SLOW_STORAGE: slowMs });
+    await untilViewed(system, 500);
+    const before = memoryOf(processes);
+    const { sealed } = system.load.counts;
+    const since = performance.now();
+    await untilSealed(system, 3_000);
+    const perSecond = Math.round(((system.load.counts.sealed - sealed) * 1_000) / (performance.now() - since));
+    await untilViewed(system, 1_000);
+    const lag = await until(async () => {
+      const uploader = (await readStatus(system.bus, system)).actors.find(({ actor }) => actor === 'uploader');
+      return (uploader?.lag?.records ?? 0) > 100 ? uploader?.lag : undefined;
+    });
+    t.ok(lag.seconds > 0.2, `status: the uploader is ${lag.records} records and ${lag.seconds} s behind`);
+    isBounded(t, before, memoryOf(processes));
+    await system.isExact(t);
+    t.comment({ perSecond, lag, readings: system.load.accepted.length });
+  },
+);
+
+t.test('actors that are started while nats-server is away wait for it', async (t) => {
+  const system = await startUnderLoad(t, { seed: 64, flags });
+  await system.nats.kill();
+  const process = await system.start('all', ['buffer', 'uploader', 'windower', 'scheduler', 'mapper', 'reducer', 'merger']);
+  await until(() => (/no NATS server answers at .* Waits 10 s for it/.test(readFileSync(system.logFile, 'utf8')) ? true : undefined));
+  await system.nats.start();
+  await system.reconnect();
+  await until(async () => ((await system.bus.logs()).some(({ name }) => name === 'VIEWS') ? true : undefined));
+  await system.load.start(system.nats.url);
+  await untilSealed(system, 100);
+  t.ok(process.isRunning, 'the process that waited has sealed 100 readings');
+  await system.isExact(t);
 });
 
 /** A subscriber in its own words that asks for everything and then never reads. */
