@@ -11,7 +11,7 @@ import { isAlive, startOf } from '../../infra/process.js';
 
 export interface JavaServer {
   readonly name: string;
-  /** Has conf/ (first on the class path), logs/ and pids/. */
+  /** Has conf/ (first on the class path), logs/, pids/ and tmp/. */
   readonly folder: string;
   readonly jars: string;
   readonly heapMiB: number;
@@ -29,9 +29,9 @@ log4j.appender.out.layout.ConversionPattern=%d{ISO8601} %p %c{2}: %m%n
 log4j.logger.BlockStateChange=WARN
 `;
 
-/** Makes conf/, logs/ and pids/. The jars hold no log4j.properties, without which nothing is logged. */
+/** Makes conf/, logs/, pids/ and tmp/. The jars hold no log4j.properties, without which nothing is logged. */
 export const makeFolders = (folder: string): void => {
-  for (const name of ['conf', 'logs', 'pids']) mkdirSync(path.join(folder, name), { recursive: true });
+  for (const name of ['conf', 'logs', 'pids', 'tmp']) mkdirSync(path.join(folder, name), { recursive: true });
   writeFileSync(path.join(folder, 'conf', 'log4j.properties'), log4j);
 };
 
@@ -54,6 +54,7 @@ export const runningPid = (folder: string, name: string): number | undefined => 
 export const javaWords = ({ folder, jars, heapMiB, main, words }: Omit<JavaServer, 'name'>): string[] => [
   `-Xmx${heapMiB}m`,
   ...flags,
+  `-Djava.io.tmpdir=${path.join(folder, 'tmp')}`, // a killed server leaves folders there
   '-cp',
   `${path.join(folder, 'conf')}${path.delimiter}${path.join(jars, '*')}`,
   main,

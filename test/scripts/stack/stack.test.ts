@@ -1,5 +1,5 @@
 import { execFile } from 'node:child_process';
-import { existsSync, mkdirSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync } from 'node:fs';
 import path from 'node:path';
 import { promisify } from 'node:util';
 import t from 'tap';
@@ -52,6 +52,11 @@ t.test('up, status, down: what it prints can be used, and only its own processes
       ['datanode0', '1 of 1 alive'],
       ['zk0', 'standalone'],
     ],
+  );
+  const own = readdirSync(path.join(data, 'stack', 'hdfs', 'tmp'));
+  t.ok(
+    own.some((name) => name.startsWith(`jetty-127_0_0_1-${namenodePort}-`)),
+    'what a killed server would leave is below the data',
   );
   const other = await runCli(['stack', 'up', '--data', data, '--datanodes', '2']);
   t.equal(other.code, 2);
