@@ -148,8 +148,7 @@ const load = (quiet) => {
       tone: 'bad',
     });
   }
-  notices.set('error', undefined);
-  notices.set('series', undefined);
+  if (!quiet) for (const kind of ['error', 'series']) notices.set(kind, undefined);
   showSpan(span);
   const life = new AbortController();
   asking = life;
@@ -167,11 +166,13 @@ const load = (quiet) => {
       },
       onSummary: (summary) => {
         shown = { summary, span };
+        notices.set('error', undefined);
         showSummary(shown);
-        if (!quiet) live.start(state.services, summary.terms.position);
+        if (!quiet || !live.started) live.start(state.services, summary.terms.position);
       },
       onSeries: (answer) => {
         series = answer;
+        notices.set('series', undefined);
         byId('charts').setAttribute('aria-busy', 'false');
         charts.draw({ series: answer, span, zone: state.zone });
         requestAnimationFrame(() => setTimeout(() => performance.mark('drawn'))); // when it is to be seen
@@ -185,10 +186,12 @@ const load = (quiet) => {
         if (part === 'summary') byId('summary').setAttribute('aria-busy', 'false');
         if (part === 'summary' || part === 'series') {
           if (part === 'summary') root.dataset.state = 'error';
+          const comes = part === 'summary' && error.status === 503; // nobody answers now: somebody starts, or is brought back
+          if (comes) refreshSoon(refreshMsMin);
           notices.set(
             part === 'summary' ? 'error' : 'series',
-            `${part === 'summary' ? 'No answer' : 'The charts cannot be drawn'}: ${error.message} (${error.code})`,
-            { tone: 'bad', actions: [{ text: 'Try again', run: () => load(quiet) }] },
+            `${part === 'summary' ? (comes ? 'No answer yet' : 'No answer') : 'The charts cannot be drawn'}: ${error.message} (${error.code})${comes ? '. It is asked again by itself.' : ''}`,
+            { tone: comes ? 'warn' : 'bad', actions: [{ text: 'Try again', run: () => load(quiet) }] },
           );
         }
       },

@@ -133,7 +133,7 @@ export class Chart {
     return {
       width: this.#width(),
       height: heightPx,
-      padding: [14, 12, 0, 0],
+      padding: [14, 22, 0, 0],
       legend: { show: false },
       cursor: {
         y: false,
@@ -229,7 +229,8 @@ export class Chart {
 
   #buildMarks() {
     const { zone } = /** @type {Drawing} */ (this.#drawing);
-    const highest = Math.max(...this.#peaks.map(({ value }) => value));
+    // Of equals the earliest: labels side by side would cover each other.
+    const [highest] = [...this.#peaks].sort((a, b) => b.value - a.value || a.at - b.at);
     for (const mark of this.#marks) mark.remove();
     this.#marks = this.#peaks.map((peak) => {
       const time = clock(peak.at, zone, 'second');
@@ -239,7 +240,7 @@ export class Chart {
         'button',
         {
           type: 'button',
-          class: peak.value === highest ? 'peak highest' : 'peak',
+          class: peak === highest ? 'peak highest' : 'peak',
           'aria-label': label,
           title: `${label}. Press for the raw message.`,
           onclick: () => this.events.onPeak(peak, this.metric),

@@ -116,7 +116,9 @@ const byName = (actors) => {
 
 /** @param {import('./api.js').Status} status */
 const showStatus = ({ actors, problems = [], position, cut, batch, refused, missing }) => {
-  notices.set('problems', problems.length === 0 ? undefined : problems.map(visible).join(' · '), { tone: 'bad' });
+  const starts = batch === null && position !== null && sum(position) === 0; // nothing was ever counted: who is missing comes
+  const said = problems.map(visible).join(' · ');
+  notices.set('problems', said === '' ? undefined : starts ? `It starts: ${said} yet.` : said, { tone: starts ? 'plain' : 'bad' });
   /** @param {[string, ActorShown[]]} group */
   const row = ([name, group]) => {
     const states = [...new Set(group.map(({ state }) => state))];
@@ -179,7 +181,9 @@ const part = async (path, id, show) => {
     show(await ask(path, path === 'proofs' ? { limit: 1 } : {}));
     return true;
   } catch (error) {
-    if (byId(id).childElementCount === 0) fill(byId(id), element('p', { class: 'quiet' }, /** @type {Error} */ (error).message));
+    const { message, status } = /** @type {import('./api.js').AskError} */ (error);
+    const said = status === 503 ? 'No answer yet: it is asked again each second.' : message;
+    if (byId(id).childElementCount === 0) fill(byId(id), element('p', { class: 'quiet' }, said));
     return false;
   } finally {
     byId(id).setAttribute('aria-busy', 'false');
@@ -196,6 +200,7 @@ const askAgain = async () => {
     part('status', 'actors', showStatus),
   ]);
   document.documentElement.dataset.state = outcomes.every(Boolean) ? 'ready' : 'error';
+  if (!outcomes.every(Boolean)) isFilled = false;
   if (outcomes.some(Boolean)) answeredAt = Date.now();
   notices.set(
     'stale',

@@ -106,6 +106,9 @@ export const createLive = (events) => {
       running?.abort();
       running = undefined;
     },
+    get started() {
+      return running !== undefined;
+    },
     get paused() {
       return paused;
     },
