@@ -41,6 +41,8 @@ export interface NatsServer {
   readonly takenOn: boolean;
   /** DATA/nats.conf: `nats-server -c` it, and it is this server again. */
   readonly configuration: string;
+  /** What runs it; of one that ran already its name alone. */
+  readonly program: string;
   /** Resolves when its process is gone, with how it ended. */
   readonly ended: Promise<string>;
   /** Ends it, at once if it does not go within `stopMsMax`. Resolves when it is gone. */
@@ -258,6 +260,7 @@ const launch = async (options: NatsServerOptions): Promise<NatsServer> => {
     version: greeting.version,
     takenOn: false,
     configuration,
+    program,
     ended,
     stop: stopper(pid, ended),
   };
@@ -280,6 +283,7 @@ export const startNatsServer = async (options: NatsServerOptions): Promise<NatsS
     version,
     takenOn: true,
     configuration,
+    program: 'nats-server',
     ended,
     stop: stopper(pid, ended),
   };

@@ -47,7 +47,7 @@ const greet = (settings: Settings, server: NatsServer | undefined, services: rea
     server === undefined
       ? ''
       : ` (nats-server ${server.version}${server.takenOn ? ', ran already' : ''}), monitoring ${server.monitoringUrl}`;
-  const again = server === undefined ? '' : `\n            that server alone again: nats-server -c ${server.configuration}`;
+  const again = server === undefined ? '' : `\n            that server alone again: ${server.program} -c ${server.configuration}`;
   const which = settings.data === path.resolve(settingsTable.data.default ?? '') ? '' : ` --data ${settings.data}`;
   const pages = `http://${settings.host ?? '127.0.0.1'}:${settings.httpPort}/${settings.host === undefined ? '' : '  (log in with the token)'}`;
   return [

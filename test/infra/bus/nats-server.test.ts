@@ -1,3 +1,5 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { chmodSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import path from 'node:path';
@@ -8,6 +10,7 @@ import { serverTrouble, startNatsServer } from '../../../infra/bus/nats-server.j
 import { messageOf, OutOfReachError } from '../../../infra/errors.js';
 import { isAlive } from '../../../infra/process.js';
 import { freePorts, startNats, temporaryFolder } from '../../servers.js';
+import { until } from '../../until.js';
 
 const refusal = async (attempt: Promise<unknown>): Promise<string> => {
   try {
@@ -124,6 +127,20 @@ t.test('a server that runs already is inspected: proven, or unproven and why', a
   const other = await startNats(t);
   t.match((await inspectServer(nats.url, other.httpPort)).unproven, /is another server's/);
   t.equal((await inspectServer(`nats://127.0.0.1:${nobody},${nats.url}`, nats.httpPort)).serverId, report.serverId);
+});
+
+t.test('its program and its configuration are the whole command that starts it again', async (t) => {
+  const [port, httpPort] = (await freePorts(2)) as [number, number];
+  const server = await startNatsServer({ data: temporaryFolder(t), port, httpPort });
+  await server.stop();
+  const again = spawn(server.program, ['-c', server.configuration], { stdio: 'ignore' });
+  const ended = once(again, 'exit');
+  t.teardown(async () => {
+    again.kill('SIGKILL');
+    await ended;
+  });
+  await until(() => greetingOf(server.url).catch(() => undefined));
+  t.equal((await monitoringOf(server.monitoringUrl)).syncAlways, true);
 });
 
 t.test('who does not answer yet is waited for', async (t) => {
