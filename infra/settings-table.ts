@@ -116,7 +116,8 @@ export const settingsTable = {
   leaseTtlMs: setting('lease-ttl', duration(500, 60_000), '1.5s', 'time after which a silent owner loses its partition'),
   taskAgainMs: setting('task-again', duration(1000, 3_600_000), '60s', 'time after which the task of a silent worker goes to another'),
   memoryMiB: setting('memory', bytes(128 * MiB, 1024 * GiB, MiB), '256MiB', 'memory that DuckDB may use in one process'),
-  mapThreads: setting('map-threads', whole(1, 256), '2', 'threads that DuckDB may use in one process'),
+  // With 2 a batch of 3 million records takes a quarter less time, a fifth more CPU and 28 MiB more.
+  mapThreads: setting('map-threads', whole(1, 256), '1', 'threads that DuckDB may use in one process'),
   metricsBytesMax: setting('metrics-bytes-max', bytes(1 * MiB, 1024 * GiB), '1GiB', 'size at which METRICS refuses new messages'),
   segmentsBytesMax: setting('segments-bytes-max', bytes(2 * MiB, 1024 * GiB), '1GiB', "size at which a partition's SEGMENTS does"),
   logLevel: setting('log-level', oneOf('debug', 'info', 'warn', 'error', 'silent'), 'info', 'least important log line that is written'),

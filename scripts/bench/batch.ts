@@ -36,7 +36,7 @@ export interface BatchResult {
   readonly late: BatchReport | undefined;
 }
 
-/** Bare, batch, bare again: the mean of the two bare ones, for the machine is not alone. */
+/** Bare, batch, bare again, all with the threads and the memory of the settings: the mean of the two bare ones, for the machine is not alone. */
 export const benchBatch = async (records: number, { next = true, tell = (_: string): void => undefined } = {}): Promise<BatchResult> => {
   const data = await mkdtemp(join(tmpdir(), 'tidemark-bench-'));
   try {
@@ -45,7 +45,7 @@ export const benchBatch = async (records: number, { next = true, tell = (_: stri
     const common = {
       data,
       memoryMiB: settingsTable.memoryMiB.parse(settingsTable.memoryMiB.default as string, { name: '', folder: '' }),
-      threads: 2,
+      threads: settingsTable.mapThreads.parse(settingsTable.mapThreads.default as string, { name: '', folder: '' }),
     };
     const commitsIn = async (name: string, commits: readonly RawStored[]): Promise<string> => {
       await writeFile(join(data, name), JSON.stringify(commits));

@@ -31,7 +31,7 @@ export const benchHdfsBatch = async (
     for (const file of await filesBelow(join(data, 'raw'))) await home.create(relative(data, file), await readFile(file));
     await home.close();
     const memoryMiB = settingsTable.memoryMiB.parse(settingsTable.memoryMiB.default as string, { name: '', folder: '' });
-    const order = { work: 'batch', data, commits, batch: '000001', base: null, cut: raw.position, memoryMiB, threads: 2 } as const;
+    const order = { work: 'batch', data, commits, batch: '000001', base: null, cut: raw.position, memoryMiB, threads: 1 } as const;
     tell('the batch, from the local folder and from HDFS');
     const local = await runBatch(order);
     const hdfs = await runBatch({ ...order, storage });

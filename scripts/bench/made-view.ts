@@ -33,7 +33,7 @@ export const makeProvedView = async (data: string, bus: Bus, partitions: number,
   const storage = await openLocalStorage(data);
   const sql = await openDuckdb({
     memoryMiB: 1024,
-    threads: 2,
+    threads: 1,
     tempFolder: join(data, 'spill'),
     allowedFolders: [data],
   });
