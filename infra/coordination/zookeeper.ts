@@ -95,9 +95,12 @@ class ZookeeperCoordinator implements Coordinator {
     if (!this.#session.isConnected) return; // looks when it is
     const session = this.#session;
     this.#lookedAt = performance.now();
-    this.#looking = Promise.allSettled([...this.#members].map((member) => member.look(session)))
-      .then((looks) => {
-        const failed = looks.find((look) => look.status === 'rejected');
+    // Of a process that stands in no line something has to be asked as well: a server that says nothing is left (Z3).
+    const looks =
+      this.#members.size === 0 ? [session.ensure(this.#options.folder)] : [...this.#members].map((member) => member.look(session));
+    this.#looking = Promise.allSettled(looks)
+      .then((looked) => {
+        const failed = looked.find((look) => look.status === 'rejected');
         if (failed === undefined || this.#isClosed || !session.isConnected) return;
         this.#log.warn({ reason: messageOf(failed.reason) }, 'leases cannot be looked at, will retry');
       })

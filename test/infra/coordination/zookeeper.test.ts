@@ -6,6 +6,7 @@ import { openZookeeper } from '../../../infra/coordination/zookeeper.js';
 import { parseZookeeperAddress } from '../../../infra/coordination/zookeeper-address.js';
 import { isZookeeperCode, type SessionOptions, ZookeeperSession } from '../../../infra/coordination/zookeeper-session.js';
 import { jarsOrSkip, startTestZookeeper } from '../../stack.js';
+import { until } from '../../until.js';
 import { coordinatorContract, Member } from './coordinator.contract.js';
 import { startProxy, type TcpProxy } from './tcp-proxy.js';
 
@@ -122,6 +123,16 @@ const onRealServer = (t: Test): void => {
     await until('connected');
     t.equal(session.id, id, 'the same session');
     t.ok((await session.children('/')).includes('here'));
+  });
+
+  t.test('Z3: a process that stands in no line keeps its connection', async (t) => {
+    const lost: string[] = [];
+    const log = pino({ level: 'warn' }, { write: (line: string) => void lost.push(line) });
+    const coordinator = await openZookeeper({ servers: `127.0.0.1:${port}`, folder: '/idle', sessionMs }, log);
+    t.teardown(() => coordinator.close());
+    const over = performance.now() + 2 * sessionMs; // unheard it would be left four times
+    await until(() => (performance.now() > over ? true : undefined));
+    t.ok(lost.length <= 1, lost.join('')); // a loaded machine may lose it once
   });
 
   t.test('Z4: shares are lost at once with the connection, and had again with it, in the same session', async (t) => {
