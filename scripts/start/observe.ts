@@ -7,6 +7,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { ensureStreams } from '../../infra/bus/streams.js';
 import { credentialsFor } from '../../infra/bus/users.js';
 import type { Log } from '../../infra/log.js';
+import { patiently, reachMsMax } from '../../infra/within.js';
 import { startAgents } from './agents.js';
 import { follow } from './follow.js';
 import type { Observed, Order, Pids } from './order.js';
@@ -33,7 +34,12 @@ export const observe = async (
   { signal, log, tell }: { signal: AbortSignal; log: Log; tell: (observed: Observed) => void },
 ): Promise<Observer> => {
   const asOperator = { ...settings, natsCreds: credentialsFor(settings, 'operator') };
-  await ensureStreams(asOperator);
+  // Who was killed may come back at the same time as the server.
+  await patiently(
+    () => ensureStreams(asOperator),
+    reachMsMax,
+    ({ message }) => log.warn({ reason: message }, 'waits for the server'),
+  );
   tell({ streams: 'ready' });
   let known: Pids | undefined;
   let isKnown: () => void = () => undefined;
