@@ -25,6 +25,7 @@ const keyOf = (...parts: readonly unknown[]): string => JSON.stringify(parts);
 
 interface Made {
   readonly answer: ViewAnswer;
+  readonly etag: string;
   /** The body, once somebody needed it. */
   whole: Promise<Buffer> | undefined;
 }
@@ -87,9 +88,11 @@ export const addAnswers = (server: FastifyInstance, reader: ViewReader): void =>
     onlyKnown(given, ['from', 'to', 'service', 'step', 'zone', 'after', 'wait', 'format']);
     const format = oneOf(given, 'format', formats, 'json');
     const question = readViewQuestion(given, Date.now());
-    const made = await answers.ask(keyOf(question, format), async () => ({ answer: await readAnswer(reader, question), whole: undefined }));
-    const { answer } = made;
-    const etag = etagOf(format, question, answer.rowsHash);
+    const made = await answers.ask(keyOf(question, format), async () => {
+      const read = await readAnswer(reader, question);
+      return { answer: read, etag: etagOf(format, question, read.rowsHash), whole: undefined };
+    });
+    const { answer, etag } = made;
     if (sendOrSame(request, reply, etag, answer.terms)) return reply;
     if (format !== 'json') reply.header('Content-Disposition', `attachment; filename="${fileNameOf(question, format)}"`);
     if (format === 'parquet') {
