@@ -86,6 +86,8 @@ t.test('a system starts, refuses a second one on its data, and a stop leaves not
   const flags = await flagsFor(data);
   const first = start(t, data, flags);
   await first.says(/Tidemark runs\.[\s\S]*stop {6}Ctrl-C/);
+  const pages = /pages {5}(http:\/\/\S+)/.exec(first.text())?.[1] ?? '';
+  t.equal((await fetch(pages)).status, 200, 'the pages answer as soon as their address is printed');
   t.match(first.text(), `data      ${data}`);
   t.match(first.text(), /measured {2}machine, nats-server, tidemark, node/);
   const second = start(t, data, flags);
