@@ -77,15 +77,17 @@ export class EventFeed {
       for (const listener of [...this.listeners]) listener.proved(text);
     });
     const reader = await bus.read('VIEWS', { filter: 'view.updated.*', start: { sequence: await this.#start(bus) } });
-    const stopped = new Promise<void>((resolve) => stop.addEventListener('abort', () => resolve(), { once: true }));
+    const close = (): void => void reader.close();
+    stop.addEventListener('abort', close);
     try {
       while (!stop.aborted) {
         for (const message of reader.take(takeMax)) this.#add(message);
-        await Promise.race([reader.ready(), stopped, bus.closed]);
+        await reader.ready(); // or it is closed, or its connection is lost
         if (bus.isClosed) return;
       }
     } finally {
       unhear();
+      stop.removeEventListener('abort', close);
       await reader.close().catch(() => undefined);
     }
   }

@@ -46,7 +46,7 @@ export interface LogReader {
    * @throws RetryableError when all that was here is taken and the reader or its connection is lost.
    */
   take(max: number, bytesMax?: number): LogMessage[];
-  /** Resolves when `take` would give something or throw. */
+  /** Resolves when `take` would give something or throw: also when the reader is closed, or its connection. */
   ready(): Promise<void>;
   /** How many more the log had behind the newest message that arrived here. */
   readonly pending: number;

@@ -163,6 +163,7 @@ class PullReader implements LogReader {
   async close(): Promise<void> {
     clearInterval(this.watch);
     this.failure ??= new RetryableError(`the reader of ${this.stream} was closed`);
+    this.wakeWaiting();
     this.subscription.unsubscribe();
     if (!this.connection.isClosed()) await this.manager.consumers.delete(this.stream, this.consumer).catch(() => undefined);
   }
@@ -237,6 +238,10 @@ class PullReader implements LogReader {
 
   private wake(): void {
     this.arrived?.();
+    this.wakeWaiting();
+  }
+
+  private wakeWaiting(): void {
     if (this.waiting.length === 0) return;
     for (const resolve of this.waiting.splice(0)) resolve();
   }

@@ -11,7 +11,7 @@ import type { ViewUpdated } from '../../protocol/messages/view.js';
 import type { ViewRow } from '../../protocol/minute-row.js';
 import { encodeName } from '../../protocol/name-code.js';
 import { type Position, reaches, samePosition } from '../../protocol/range.js';
-import type { Bus, LogMessage, LogReader, LogStart } from '../bus/bus.js';
+import type { Bus, LogMessage, LogStart } from '../bus/bus.js';
 import { RetryableError } from '../errors.js';
 import { queryView } from './query.js';
 
@@ -131,20 +131,12 @@ class ViewSubscription implements Subscription {
           const change = this.#accept(message);
           if (change !== undefined) yield change;
         }
-        if (!(await this.#ready(reader, bus))) return;
+        await reader.ready(); // or the connection is lost: whoever would wait for that too, message by message, would never forget one
+        if (bus.isClosed) return;
       }
     } finally {
       await reader.close().catch(() => undefined);
     }
-  }
-
-  /** @returns whether to go on */
-  async #ready(reader: LogReader, bus: Bus): Promise<boolean> {
-    const ready = reader.ready().then(
-      () => true,
-      () => false,
-    ); // lost: a new connection goes on where this one was
-    return Promise.race([ready, this.#stopped.then(() => false), bus.closed.then(() => false)]);
   }
 
   /** From now on means: behind the newest update that is there. */

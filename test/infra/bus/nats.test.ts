@@ -105,6 +105,15 @@ t.test('a reader whose messages are not taken is not lost: where nothing is aske
   );
 });
 
+t.test('who waits for a reader that is closed goes on', async (t) => {
+  const bus = await open(t);
+  const reader = await bus.read('REJECTED', { start: 'new' });
+  const waiting = reader.ready();
+  await reader.close();
+  await waiting;
+  t.throws(() => reader.take(1), { code: 'E_RETRY' });
+});
+
 t.test('a reader that asks a server which says nothing any more is lost', async (t) => {
   const bus = await open(t);
   const reader = await bus.read('REJECTED', { start: 'new', heartbeatMs: 100 });

@@ -3,8 +3,10 @@ import type { Bus } from '../../../infra/bus/bus.js';
 import { openBus } from '../../../infra/bus/nats.js';
 import { ensureStreams } from '../../../infra/bus/streams.js';
 import { connect, type Subscription, type ViewChange } from '../../../infra/client/index.js';
+import { subscribeView } from '../../../infra/client/subscribe.js';
 import { encodeName } from '../../../protocol/name-code.js';
 import { startNats, type TestNats } from '../../servers.js';
+import { until } from '../../until.js';
 import { blocksOf, oneRow } from './stand-in.js';
 
 const MiB = 1024 * 1024;
@@ -136,4 +138,31 @@ t.test('C4: when VIEWS has forgotten what came after the position, that is said,
   t.teardown(() => client.close());
   t.same(brief(await take(client.subscribe({ since: [1] }), 2)), ['a 9 missed', 'b 10']);
   t.same(brief(await take(client.subscribe({ since: [3] }), 2)), ['a 3', 'b 10'], 'nothing is missed where the oldest is known');
+});
+
+t.test('what a subscription holds does not grow with what it has given', async (t) => {
+  const { server, bus } = await begin(t);
+  const own = await openBus({ nats: server.url }, 'a subscriber');
+  let waits = 0; // for the connection's end: each is kept until then
+  const counted = new Proxy(own, {
+    get: (target, key) => {
+      if (key === 'closed') waits += 1;
+      const value: unknown = Reflect.get(target, key, target);
+      return typeof value === 'function' ? value.bind(target) : value;
+    },
+  });
+  const subscription = subscribeView(() => Promise.resolve(counted), { since: [] });
+  const given: number[] = [];
+  const taking = (async () => {
+    for await (const { position } of subscription) {
+      given.push(position[0] ?? 0);
+      if (given.length === 50) break;
+    }
+  })();
+  for (let i = 1; i <= 50; i++) {
+    await publish(bus, 'a', i);
+    await until(() => (given.length >= i ? true : undefined)); // each comes alone
+  }
+  await taking;
+  t.ok(waits < 5, `the connection's end is waited for ${waits} times`);
 });
