@@ -12,6 +12,7 @@ import { windower } from '../actors/windower.js';
 import type { Env } from '../infra/actor/env.js';
 import type { FoldDefinition } from '../infra/actor/fold.js';
 import { hostFold, type RunningActor, type WorldOfActors } from '../infra/actor/host.js';
+import { Rates } from '../infra/actor/rates.js';
 import { hostWorker, type WorkerDefinition } from '../infra/actor/worker.js';
 import type { Bucket, Bus } from '../infra/bus/bus.js';
 import { openBus } from '../infra/bus/nats.js';
@@ -183,6 +184,14 @@ const reportStatus = (
   let bus: Bus | undefined;
   let bucket: Bucket | undefined;
   let toldAt = Date.now();
+  const rates = new Rates();
+  /** What it says of itself, and how much it gets done. */
+  const told = (actor: RunningActor): ActorStatus => {
+    const status = actor.status();
+    const at = Date.now();
+    const perSecond = rates.of(status, at);
+    return { ...status, ...more(), ...(perSecond !== undefined && { perSecond }), at };
+  };
   const keyOf = (actor: RunningActor): string => `${actor.name}.${actor.instance}`;
   const report = async (): Promise<void> => {
     try {
@@ -191,7 +200,7 @@ const reportStatus = (
         bucket = undefined;
       }
       bucket ??= await bus.bucket('ACTORS', { ttlMs: 60_000 });
-      for (const actor of actors) await bucket.put(keyOf(actor), JSON.stringify({ ...actor.status(), ...more(), at: Date.now() }));
+      for (const actor of actors) await bucket.put(keyOf(actor), JSON.stringify(told(actor)));
       toldAt = Date.now();
     } catch (error) {
       log.debug({ reason: messageOf(error) }, 'status not told, will retry');

@@ -14,6 +14,8 @@ export const ActorStatus = Type.Object({
   places: Type.Record(Type.String(), Count),
   /** Counters of its own, for people. */
   counts: Type.Record(Type.String(), Type.Number()),
+  /** Records a second, lately. */
+  perSecond: Type.Optional(Type.Number()),
   /** Port of its /livez, /readyz and /metrics, where it has one. */
   opsPort: Type.Optional(Count),
   /** Where that listens, as others reach it. */

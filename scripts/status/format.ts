@@ -78,11 +78,12 @@ export const formatStatus = (status: Status): string => {
     one.actor === 'nats-server' ? '' : one.instance,
     formatNumbers(one.partitions),
     lagText(one),
+    one.perSecond === undefined ? '' : whole(one.perSecond),
     one.opsPort === undefined ? '' : String(one.opsPort),
   ]);
   return [
     `${new Date(status.at).toISOString().slice(0, 19)}Z  ${head}\n${list}\n`,
-    rows.length === 0 ? '' : `${columns([['actor', 'state', 'pid', 'instance', 'partitions', 'behind', 'ops'], ...rows])}\n`,
+    rows.length === 0 ? '' : `${columns([['actor', 'state', 'pid', 'instance', 'partitions', 'behind', 'per s', 'ops'], ...rows])}\n`,
     columns([
       ['records', `${sumOf(status.position)} in the view, ${sumOf(status.committed)} committed, ${sumOf(status.sealed)} sealed`],
       ['position', status.position?.join(',') ?? 'not known'],

@@ -29,6 +29,8 @@ export interface ActorShown {
   readonly partitions: readonly number[];
   /** Absent where an actor has none, or it could not be read. */
   readonly lag?: Lag;
+  /** Records a second, lately. */
+  readonly perSecond?: number;
   /** Since it was last heard. */
   readonly silentSeconds: number;
   /** Port of its health and metrics. */
@@ -188,7 +190,7 @@ const readStatuses = async (bus: Bus): Promise<ActorStatus[]> => {
 };
 
 const shownOf = (status: ActorStatus, places: readonly PartitionPlaces[] | undefined, mergerLag: Lag | undefined): ActorShown => {
-  const { actor, instance, pid, host, partitions, opsPort, address, error, trouble } = status;
+  const { actor, instance, pid, host, partitions, perSecond, opsPort, address, error, trouble } = status;
   const silentMs = Date.now() - status.at;
   const isGone = silentMs > goneAfterMs;
   const lag = isGone ? undefined : lagOf(actor, partitions, places, mergerLag);
@@ -201,6 +203,7 @@ const shownOf = (status: ActorStatus, places: readonly PartitionPlaces[] | undef
     state: isGone ? 'gone' : status.state,
     silentSeconds: Math.max(0, Math.round(silentMs / 100) / 10),
     ...(lag && { lag }),
+    ...(perSecond !== undefined && !isGone && { perSecond }),
     ...(opsPort !== undefined && { opsPort }),
     ...(address !== undefined && { address }),
     ...(error !== undefined && { error }),

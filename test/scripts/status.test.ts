@@ -111,7 +111,7 @@ t.test('status, batch and rebuild', async (t) => {
     }
     const { code, stdout, stderr } = await runCli(['status', ...connection]);
     t.equal(code, 0, stderr);
-    t.match(stdout, /all is well\n\nactor .*behind +ops\nnats-server +working/);
+    t.match(stdout, /all is well\n\nactor .*behind +per s +ops\nnats-server +working/);
     t.match(stdout, /refused +1 /);
   });
 
