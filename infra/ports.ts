@@ -1,4 +1,4 @@
-/** Ports of this machine: which are free. */
+/** Ports of this machine: which are free, and where to reach what listens. */
 import { createServer } from 'node:net';
 import { OutOfReachError } from './errors.js';
 
@@ -42,3 +42,6 @@ export const requireFree = async (ports: readonly number[], whose: string): Prom
       throw new OutOfReachError(`port ${port}, for ${whose}, is taken by another program: stop it, or give other ports`);
   }
 };
+
+/** Where this machine's own programs reach what listens at an address. */
+export const reachedAt = (host: string): string => (host === '0.0.0.0' || host === '::' ? '127.0.0.1' : host);

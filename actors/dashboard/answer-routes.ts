@@ -3,8 +3,9 @@ import { createHash } from 'node:crypto';
 import { Readable } from 'node:stream';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { writeParquet } from '../../infra/answers/parquet.js';
+import { turns } from '../../infra/at-once.js';
 import type { Terms } from '../../protocol/messages/view.js';
-import { Gathered, Turns } from './gathered.js';
+import { Gathered } from './gathered.js';
 import { descriptions } from './openapi.js';
 import { formats, oneOf, onlyKnown, type Parameters, readViewQuestion, readWhole, readZone, type ViewQuestion } from './parameters.js';
 import { RowTexts } from './row-texts.js';
@@ -80,7 +81,7 @@ const toldOf = (kind: string, question: ViewQuestion, { terms, ...content }: { t
 export const addAnswers = (server: FastifyInstance, reader: ViewReader): void => {
   const answers = new Gathered<Made>();
   const told = new Gathered<Told>();
-  const parquets = new Turns(parquetsMax);
+  const parquetTurn = turns(parquetsMax);
   const texts = new RowTexts(textBytesMax);
 
   server.get('/views', { schema: descriptions.views }, async (request, reply) => {
@@ -97,7 +98,7 @@ export const addAnswers = (server: FastifyInstance, reader: ViewReader): void =>
     if (format !== 'json') reply.header('Content-Disposition', `attachment; filename="${fileNameOf(question, format)}"`);
     if (format === 'parquet') {
       reply.type('application/vnd.apache.parquet');
-      return reply.send(await parquets.take(() => writeParquet({ rows: exactRows(answer), terms: answer.terms }, undefined)));
+      return reply.send(await parquetTurn(() => writeParquet({ rows: exactRows(answer), terms: answer.terms }, undefined)));
     }
     reply.type(format === 'json' ? 'application/json; charset=utf-8' : 'text/csv; charset=utf-8; header=present');
     const pieces = format === 'json' ? jsonPieces(answer, etag, (chunk) => texts.piecesOf(chunk, question.step)) : csvPieces(answer);

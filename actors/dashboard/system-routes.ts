@@ -1,5 +1,6 @@
 /** /services, /explain, /status, /proofs and /targets: what there is, where it comes from, and who works on it. */
 import type { FastifyInstance } from 'fastify';
+import { turns } from '../../infra/at-once.js';
 import type { Bus } from '../../infra/bus/bus.js';
 import { messageOf, OutOfReachError } from '../../infra/errors.js';
 import { within } from '../../infra/within.js';
@@ -10,7 +11,7 @@ import { readProofs } from '../scheduler/begin.js';
 import { loadProved } from '../scheduler/manifest.js';
 import type { DashboardWorld } from './dashboard.js';
 import type { Explainer } from './explain.js';
-import { Gathered, Turns } from './gathered.js';
+import { Gathered } from './gathered.js';
 import { descriptions } from './openapi.js';
 import { onlyKnown, type Parameters, readMinute, readOneService, readPosition, readWhole } from './parameters.js';
 import type { ServiceFinder, ServiceList } from './services.js';
@@ -68,7 +69,7 @@ export const addSystem = (server: FastifyInstance, parts: Parts): void => {
   const lists = new Gathered<ServiceList>();
   const statuses = new Gathered<unknown>();
   const proofs = new Gathered<Awaited<ReturnType<typeof readAllProofs>>>();
-  const turns = new Turns(explanationsMax);
+  const explainTurn = turns(explanationsMax);
 
   server.get('/services', { schema: descriptions.services }, async (request, reply) => {
     onlyKnown(request.query as Parameters, []);
@@ -84,7 +85,7 @@ export const addSystem = (server: FastifyInstance, parts: Parts): void => {
       limit: readWhole(given, 'limit', 1, 1_000, 100),
       after: readPosition(given, 'after'),
     };
-    return reply.header('Cache-Control', 'no-cache').send(await turns.take(() => explainer.explain(question)));
+    return reply.header('Cache-Control', 'no-cache').send(await explainTurn(() => explainer.explain(question)));
   });
 
   server.get('/status', { schema: descriptions.status }, async (request, reply) => {

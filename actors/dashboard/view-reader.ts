@@ -3,12 +3,12 @@
  *
  * D1  What is answered never goes back in position, whichever merger answers.
  */
+import { turns } from '../../infra/at-once.js';
 import type { Bus } from '../../infra/bus/bus.js';
 import { askBlocks, type QueryOptions } from '../../infra/client/query.js';
 import { OutOfReachError } from '../../infra/errors.js';
 import type { Terms } from '../../protocol/messages/view.js';
 import { type Position, reaches } from '../../protocol/range.js';
-import { Turns } from './gathered.js';
 import type { ViewQuestion } from './parameters.js';
 
 /** Questions that mergers have from here at a time. */
@@ -45,7 +45,7 @@ export class ConnectionKept {
 export type Asks = Pick<ViewReader, 'ask'>;
 
 export class ViewReader {
-  readonly #turns = new Turns(questionsMax);
+  readonly #turn = turns(questionsMax);
   /** The newest position that was answered. */
   #reached: Position = [];
 
@@ -53,7 +53,7 @@ export class ViewReader {
 
   /** @param take sees each chunk (row-blocks.ts), in order. @throws UsageError, OutOfReachError, PromiseError */
   ask(question: ViewQuestion, take: (chunk: Uint8Array) => Terms): Promise<Terms> {
-    return this.#turns.take(async () => {
+    return this.#turn(async () => {
       const bus = await this.connection.get();
       const floor = this.#reached;
       const options: QueryOptions = {

@@ -13,6 +13,7 @@ import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { messageOf, OutOfReachError, SettingsError } from '../errors.js';
 import { packageFolder } from '../package-folder.js';
+import { reachedAt } from '../ports.js';
 import { isAlive } from '../process.js';
 import { type Greeting, greetingOf, monitoringOf, troubleOf } from './nats-inspect.js';
 import { pidByConfiguration } from './nats-pid.js';
@@ -57,9 +58,6 @@ const filesOf = (data: string) => ({
 });
 
 const isLoopback = (host: string): boolean => host === 'localhost' || host === '::1' || host.startsWith('127.');
-
-/** Where this machine's own programs reach it. */
-const reachedAt = (host: string): string => (host === '0.0.0.0' || host === '::' ? '127.0.0.1' : host);
 
 const withValue = (text: string, key: string, value: string | number): string => {
   const line = new RegExp(`^(\\s*${key}:).*$`, 'm');
