@@ -224,15 +224,17 @@ const reportStatus = (
 };
 
 /**
- * Runs these actors, joined to `settings.nats`, until `signal` is aborted; resolves after a clean stop.
+ * Runs these actors, joined to `settings.nats`, until `signal` is aborted; resolves after a clean stop. `joined` is called when
+ * the streams and the storage are there.
  * @throws HistoryError, PromiseError and whatever else must end the process, after the others have stopped cleanly.
  */
 export const runActors = async (
   names: readonly RunnableActor[],
   settings: Settings,
-  { signal, log }: { signal: AbortSignal; log: Logger },
+  { signal, log, joined }: { signal: AbortSignal; log: Logger; joined?: () => void },
 ): Promise<void> => {
   const { world, onStored, close } = await openWorld(names, settings, log);
+  joined?.();
   const stop = new AbortController();
   const abort = (): void => stop.abort();
   if (signal.aborted) abort();

@@ -4,7 +4,7 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { exitCodeOf, exitCodes, messageOf } from '../../infra/errors.js';
-import { createLog, type Log } from '../../infra/log.js';
+import { createLog } from '../../infra/log.js';
 import type { Observer } from './observe.js';
 import { type Observed, type Order, type Pids, stopMsMax, stopWord } from './order.js';
 
@@ -20,31 +20,34 @@ const tell = (observed: Observed): void => {
 };
 
 let observer: Observer | undefined;
+let isJoined = false;
 let pids: Pids | undefined;
 
-const beginObserving = async (order: Order, log: Log): Promise<void> => {
-  if (order.observes === undefined) return;
-  process.stdout.on('error', () => undefined); // whoever read the rows has had enough: the system goes on
-  const { observe } = await import('./observe.js');
-  try {
-    observer = await observe(order, { signal: stop.signal, log, tell });
-  } catch (error) {
-    tell({ refused: messageOf(error), code: exitCodeOf(error) });
-    throw error;
-  }
-  if (pids !== undefined) observer.know(pids);
+/** Whom to measure is known, and where to send it to is there. */
+const letObserve = (): void => {
+  if (isJoined && pids !== undefined) observer?.know(pids);
 };
 
-const work = async (order: Order): Promise<number> => {
-  const { actors, settings } = order;
+const joined = (): void => {
+  isJoined = true;
+  tell({ joined: true });
+  letObserve();
+};
+
+const work = async ({ actors, settings, observes }: Order): Promise<number> => {
   const log = createLog(settings);
   try {
     const { runActors } = await import('../run-actors.js'); // takes a while: first hear what the parent says
-    await beginObserving(order, log);
+    if (observes !== undefined) {
+      process.stdout.on('error', () => undefined); // whoever read the rows has had enough: the system goes on
+      const { observe } = await import('./observe.js');
+      observer = observe(observes, settings, { signal: stop.signal, log, tell });
+    }
     // The last readings are sealed while the dashboard can still show them.
-    await Promise.all([observer?.ended, runActors([...actors], settings, { signal: stop.signal, log })]);
+    await Promise.all([observer?.ended, runActors([...actors], settings, { signal: stop.signal, log, joined })]);
     return exitCodes.ok;
   } catch (error) {
+    if (!isJoined) tell({ refused: messageOf(error), code: exitCodeOf(error) });
     log.error({ err: error, actors }, 'ends');
     return exitCodeOf(error);
   }
@@ -58,7 +61,7 @@ process.once('message', (order) => {
   process.on('message', (message) => {
     if (message === stopWord) return stopWithin();
     pids = message as Pids;
-    observer?.know(pids);
+    letObserve();
   });
   void work(order as Order).then((code) => process.exit(code));
 });

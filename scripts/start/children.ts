@@ -29,7 +29,7 @@ export const processLayout: readonly ActorsOfProcess[] = [
 
 export interface ActorProcess extends Running {
   readonly exitCode: () => number | null;
-  /** Of the one that observes: the streams are there. Rejects with why they cannot be. */
+  /** It has joined the server, and the streams are there. Rejects with why they cannot be. */
   readonly ready: Promise<void>;
   /** Of the one that observes: the services that it measures; none when it ended before. */
   readonly measured: Promise<readonly string[]>;
@@ -66,12 +66,12 @@ export const launchActors = async (order: Order, youngMiB: number, logFile: stri
   });
   const ready = new Promise<void>((resolve, reject) => {
     child.on('message', (message: Observed) => {
-      if ('streams' in message) resolve();
+      if ('joined' in message) resolve();
       if ('refused' in message) reject(refusal(message));
     });
     void ended.then((how) => reject(new OutOfReachError(`a process of ours ended at its start (${how}): its log says why`)));
   });
-  ready.catch(() => undefined); // of those that do not observe nobody asks
+  ready.catch(() => undefined); // most are not asked
   const measured = new Promise<readonly string[]>((resolve) => {
     child.on('message', (message: Observed) => {
       if ('services' in message) resolve(message.services);

@@ -23,9 +23,9 @@ export interface Pids {
   readonly nats?: number;
 }
 
-/** Of the child that observes: the streams are there, or cannot be; then, what it measures. */
+/** Of a child: it has joined the server, or cannot; then, of the one that observes, what it measures. */
 export type Observed =
-  | { readonly streams: 'ready' }
+  | { readonly joined: true }
   | { readonly refused: string; readonly code: number }
   | { readonly services: readonly string[] };
 

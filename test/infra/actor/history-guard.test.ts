@@ -5,10 +5,10 @@ import { readHistory } from '../../../infra/actor/history-guard.js';
 import type { Bus, LogMessage } from '../../../infra/bus/bus.js';
 import { ensureStreams } from '../../../infra/bus/streams.js';
 import { exitCodeOf } from '../../../infra/errors.js';
-import { noChain, type SegmentHead } from '../../../protocol/messages/segment-sealed.js';
+import { noChain } from '../../../protocol/messages/segment-sealed.js';
 import { chainHeader, encodeSegment, nextChain } from '../../../protocol/segment.js';
 import type { RunnableActor } from '../../../scripts/run-actors.js';
-import { emptySegment, type Logged, logsInMemory } from '../../actors/logs-in-memory.js';
+import { emptyHead, emptySegment, type Logged, logsInMemory } from '../../actors/logs-in-memory.js';
 import { readLog } from '../../actors/segment-log.js';
 import { publishAll, type Reading, type System, startSystem } from '../../system/system.js';
 
@@ -63,18 +63,7 @@ t.test('F4, F5: a SEGMENTS that lost its tail stops buffer, uploader and windowe
     }
     if (round === 'another') break;
     for (let i = 0; i < 200; i++) {
-      const head: SegmentHead = {
-        partition: 0,
-        from: 0,
-        to: 0,
-        metrics: { sequence: 0, received: 0, lines: -1 },
-        taken: [],
-        refused: {},
-        missing: {},
-        services: [],
-        lineBytes: 0,
-      };
-      const body = encodeSegment(head, '', []);
+      const body = encodeSegment(emptyHead, '', []);
       chain = nextChain(chain, body);
       await system.bus.publish('segment.sealed.0', body, { headers: { [chainHeader]: chain } });
     }
