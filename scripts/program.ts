@@ -4,26 +4,24 @@ import { exitCodeOf, exitCodes, messageOf, TidemarkError } from '../infra/errors
 import { packageVersion } from '../infra/package-folder.js';
 import type { RegisterCommand } from './command.js';
 
-const commandOf = ({ register }: { register: RegisterCommand }): RegisterCommand => register;
-
 /** In the order in which help shows them. A process loads the one that it was called for: `start` stays for months. */
-const commands: Readonly<Record<string, () => Promise<RegisterCommand>>> = {
-  start: () => import('./commands/start.js').then(commandOf),
-  agent: () => import('./commands/agent.js').then(commandOf),
-  import: () => import('./commands/import.js').then(commandOf),
-  demo: () => import('./commands/demo.js').then(commandOf),
-  query: () => import('./commands/query.js').then(commandOf),
-  watch: () => import('./commands/watch.js').then(commandOf),
-  verify: () => import('./commands/verify.js').then(commandOf),
-  batch: () => import('./commands/batch.js').then(commandOf),
-  rebuild: () => import('./commands/rebuild.js').then(commandOf),
-  recover: () => import('./commands/recover.js').then(commandOf),
-  status: () => import('./commands/status.js').then(commandOf),
-  topology: () => import('./commands/topology.js').then(commandOf),
-  doctor: () => import('./commands/doctor.js').then(commandOf),
-  user: () => import('./commands/user.js').then(commandOf),
-  config: () => import('./commands/config.js').then(commandOf),
-  stack: () => import('./commands/stack.js').then(commandOf),
+const commands: Readonly<Record<string, () => Promise<{ readonly register: RegisterCommand }>>> = {
+  start: () => import('./commands/start.js'),
+  agent: () => import('./commands/agent.js'),
+  import: () => import('./commands/import.js'),
+  demo: () => import('./commands/demo.js'),
+  query: () => import('./commands/query.js'),
+  watch: () => import('./commands/watch.js'),
+  verify: () => import('./commands/verify.js'),
+  batch: () => import('./commands/batch.js'),
+  rebuild: () => import('./commands/rebuild.js'),
+  recover: () => import('./commands/recover.js'),
+  status: () => import('./commands/status.js'),
+  topology: () => import('./commands/topology.js'),
+  doctor: () => import('./commands/doctor.js'),
+  user: () => import('./commands/user.js'),
+  config: () => import('./commands/config.js'),
+  stack: () => import('./commands/stack.js'),
 };
 
 /** With the command of that name, or with all of them where there is none. */
@@ -50,7 +48,7 @@ export const createProgram = async (name?: string): Promise<Command> => {
     );
   const named = name !== undefined && Object.hasOwn(commands, name) ? commands[name] : undefined;
   const loaded = await Promise.all((named === undefined ? Object.values(commands) : [named]).map((load) => load()));
-  for (const register of loaded) register(program);
+  for (const { register } of loaded) register(program);
   for (const { options } of program.commands) {
     for (const option of options) {
       if (typeof option.defaultValue === 'string') option.defaultValueDescription = option.defaultValue; // without quotes, as it is typed

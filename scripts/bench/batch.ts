@@ -36,17 +36,19 @@ export interface BatchResult {
   readonly late: BatchReport | undefined;
 }
 
+const byDefault = (name: 'memoryMiB' | 'mapThreads'): number =>
+  settingsTable[name].parse(settingsTable[name].default as string, { name: '', folder: '' });
+
+/** DuckDB's, as they are where nobody set others. */
+export const engineBounds = { memoryMiB: byDefault('memoryMiB'), threads: byDefault('mapThreads') };
+
 /** Bare, batch, bare again, all with the threads and the memory of the settings: the mean of the two bare ones, for the machine is not alone. */
 export const benchBatch = async (records: number, { next = true, tell = (_: string): void => undefined } = {}): Promise<BatchResult> => {
   const data = await mkdtemp(join(tmpdir(), 'tidemark-bench-'));
   try {
     const raw = new RawRecords(data);
     const spanMs = spanOf(records);
-    const common = {
-      data,
-      memoryMiB: settingsTable.memoryMiB.parse(settingsTable.memoryMiB.default as string, { name: '', folder: '' }),
-      threads: settingsTable.mapThreads.parse(settingsTable.mapThreads.default as string, { name: '', folder: '' }),
-    };
+    const common = { data, ...engineBounds };
     const commitsIn = async (name: string, commits: readonly RawStored[]): Promise<string> => {
       await writeFile(join(data, name), JSON.stringify(commits));
       return join(data, name);

@@ -42,6 +42,17 @@ export const usageOf = (pid: number): Usage => {
 export const cli = fileURLToPath(new URL('../cli.js', import.meta.url));
 const publisher = fileURLToPath(new URL('./publisher.js', import.meta.url));
 
+/** A process that publishes as it is told; its report comes when all is sealed. @throws OutOfReachError when it ends without one */
+export const launchPublisher = (order: PublisherOrder): { report: Promise<PublisherReport>; child: ChildProcess } => {
+  const child = fork(publisher, [JSON.stringify(order)], { stdio: 'inherit' });
+  const report = new Promise<PublisherReport>((resolve, reject) => {
+    child.once('message', (message) => resolve(message as PublisherReport));
+    child.once('exit', (code) => reject(new OutOfReachError(`the publisher ended with ${code} and no report`)));
+  });
+  report.catch(() => undefined); // it may fail before somebody waits for it
+  return { report, child };
+};
+
 export const startBenchSystem = async (flags: readonly string[] = []): Promise<BenchSystem> => {
   const data = await mkdtemp(join(tmpdir(), 'tidemark-bench-'));
   const httpPort = await freePort();
@@ -81,13 +92,11 @@ export const startBenchSystem = async (flags: readonly string[] = []): Promise<B
     nats: server.url,
     data,
     usage: () => ({ nats: usageOf(server.pid), buffers: usageOf(buffers.pid as number), layers: usageOf(layers.pid as number) }),
-    publish: (order) =>
-      new Promise((resolve, reject) => {
-        const child = fork(publisher, [JSON.stringify({ ...order, nats: server.url } satisfies PublisherOrder)], { stdio: 'inherit' });
-        children.push(child);
-        child.once('message', (report) => resolve(report as PublisherReport));
-        child.once('exit', (code) => reject(new OutOfReachError(`the publisher ended with ${code} and no report`)));
-      }),
+    publish: (order) => {
+      const { report, child } = launchPublisher({ ...order, nats: server.url });
+      children.push(child);
+      return report;
+    },
     stop: async () => {
       for (const child of [buffers, layers]) {
         const ended = new Promise((resolve) => child.once('exit', resolve));

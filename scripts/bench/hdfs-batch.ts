@@ -2,11 +2,10 @@
 import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, relative } from 'node:path';
-import { settingsTable } from '../../infra/config.js';
 import { PromiseError } from '../../infra/errors.js';
 import { openStorage } from '../../infra/storage/open.js';
 import { sumPosition } from '../../protocol/range.js';
-import { runBatch } from './batch.js';
+import { engineBounds, runBatch } from './batch.js';
 import type { BatchReport } from './batch-process.js';
 import { RawRecords, spanOf } from './raw-records.js';
 
@@ -30,8 +29,7 @@ export const benchHdfsBatch = async (
     const home = await openStorage({ storage, data, copiesBytesMax: 2 ** 30 });
     for (const file of await filesBelow(join(data, 'raw'))) await home.create(relative(data, file), await readFile(file));
     await home.close();
-    const memoryMiB = settingsTable.memoryMiB.parse(settingsTable.memoryMiB.default as string, { name: '', folder: '' });
-    const order = { work: 'batch', data, commits, batch: '000001', base: null, cut: raw.position, memoryMiB, threads: 1 } as const;
+    const order = { work: 'batch', data, commits, batch: '000001', base: null, cut: raw.position, ...engineBounds } as const;
     tell('the batch, from the local folder and from HDFS');
     const local = await runBatch(order);
     const hdfs = await runBatch({ ...order, storage });

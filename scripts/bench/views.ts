@@ -2,17 +2,15 @@
  * /api/v1/views of a whole system that takes readings: how long answers take over HTTP, by as many connections as there are
  * (closed loop: each asks again when it was answered), and at a rate (open loop: timed from when it was due).
  */
-import { type ChildProcess, fork } from 'node:child_process';
+import type { ChildProcess } from 'node:child_process';
 import { createWriteStream } from 'node:fs';
 import { Agent, get } from 'node:http';
 import { join } from 'node:path';
 import { finished } from 'node:stream/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { fileURLToPath } from 'node:url';
 import { PromiseError } from '../../infra/errors.js';
 import { askBatch } from '../ask-batch.js';
-import { usageOf } from './bench-system.js';
-import type { PublisherOrder, PublisherReport } from './publisher.js';
+import { launchPublisher, usageOf } from './bench-system.js';
 import { quantile } from './quantile.js';
 import { startWholeSystem, type WholeSystem } from './whole-system.js';
 
@@ -49,7 +47,6 @@ const daysMax = 120;
 /** A reading of each service each 10 s of a day and those minutes. */
 const historyEveryMs = 10_000;
 const batchWaitMs = 120_000;
-const publisher = fileURLToPath(new URL('./publisher.js', import.meta.url));
 
 const fillHistory = async (system: WholeSystem, to: number): Promise<void> => {
   const path = join(system.data, 'history.ndjson');
@@ -64,16 +61,6 @@ const fillHistory = async (system: WholeSystem, to: number): Promise<void> => {
   await finished(file);
   await system.run('import', path);
   await askBatch(system.bus, 'batch', batchWaitMs);
-};
-
-const publish = (order: PublisherOrder): { report: Promise<PublisherReport>; child: ChildProcess } => {
-  const child = fork(publisher, [JSON.stringify(order)], { stdio: 'inherit' });
-  const report = new Promise<PublisherReport>((resolve, reject) => {
-    child.once('message', (message) => resolve(message as PublisherReport));
-    child.once('exit', (code) => reject(new PromiseError(`the publisher ended with ${code} and no report`)));
-  });
-  report.catch(() => undefined);
-  return { report, child };
 };
 
 interface Answered {
@@ -187,7 +174,7 @@ export const benchViews = async (seconds: number, messagesPerSecond: number, tel
     const to = Math.ceil(Date.now() / minuteMs) * minuteMs + 10 * minuteMs; // what comes meanwhile is in the newest of these days
     await fillHistory(system, Math.floor(Date.now() / historyEveryMs) * historyEveryMs);
     const order = { nats: system.nats, messagesPerSecond, linesPerMessage: 1, services, hostsPerService: 10 };
-    const { report, child } = publish({ ...order, seconds: 3 * seconds + 10 });
+    const { report, child } = launchPublisher({ ...order, seconds: 3 * seconds + 10 });
     publishing = child;
     await sleep(3_000); // it has begun
     const names = Array.from({ length: services }, (_, s) => `&service=service-${s}`).join('');

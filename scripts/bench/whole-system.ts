@@ -16,6 +16,8 @@ export interface WholeSystem {
   /** Address of the pages and the API. */
   readonly http: string;
   readonly data: string;
+  /** Of `start`, whose children the others are. */
+  readonly pid: number;
   /** As the operator, who may do everything. */
   readonly bus: Bus;
   /** Runs a command of the command line on it. @throws OutOfReachError when it fails */
@@ -76,6 +78,7 @@ export const startWholeSystem = async (): Promise<WholeSystem> => {
       nats,
       http,
       data,
+      pid: system.pid as number,
       bus,
       run: async (...command) => {
         const child = spawn(process.execPath, [cli, ...command, '--data', data], { stdio: ['ignore', 'ignore', 'inherit'] });
