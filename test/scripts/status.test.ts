@@ -68,14 +68,19 @@ t.test('status, batch and rebuild', async (t) => {
     await refusedConnection.flush();
     await refusedConnection.close();
     await publishAll(system, someReadings(200, 3_000));
+    const measured = ['buffer', 'uploader', 'windower', 'merger'];
+    const sayRates = ({ actors }: Status): boolean =>
+      measured.every((name) => actors.some(({ actor, perSecond }) => actor === name && (perSecond ?? 0) > 0));
     const status = await until(
       system,
       (one) =>
         one.problems.length === 0 &&
         one.refused !== null &&
         Object.keys(one.refused).length > 0 &&
-        one.actors.every(({ lag }) => lag === undefined || lag.records === 0),
+        one.actors.every(({ lag }) => lag === undefined || lag.records === 0) &&
+        sayRates(one),
     );
+    t.ok(sayRates(status), 'what was just done, as records a second');
     t.same(status.problems, []);
     const total = (position: readonly number[] | null) => position?.reduce((sum, offset) => sum + offset, 0);
     t.equal(total(status.position), count + 200);

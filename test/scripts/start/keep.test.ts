@@ -2,6 +2,7 @@ import t from 'tap';
 import { OutOfReachError } from '../../../infra/errors.js';
 import { createLog, type Log } from '../../../infra/log.js';
 import { keep, pauseAfter, type Running } from '../../../scripts/start/keep.js';
+import { until } from '../../until.js';
 
 const log = createLog({ logLevel: 'silent' });
 
@@ -76,4 +77,15 @@ t.test('an end for good is left alone, and so is what was stopped', async (t) =>
 t.test('pauses grow to five seconds', (t) => {
   t.same([0, 1, 2, 3, 4, 5, 50].map(pauseAfter), [250, 500, 1000, 2000, 4000, 5000, 5000]);
   t.end();
+});
+
+t.test('of each one that runs in its place somebody hears, once it does: its pid is another', async (t) => {
+  const { all, launch } = launcher();
+  const pids: number[] = [];
+  const kept = await keep('x', launch, { log, onBack: () => void pids.push(kept.current.pid) });
+  t.same(pids, [], 'not of the first: the caller has it');
+  all[0]?.end('signal SIGKILL');
+  await until(() => (pids.length > 0 ? true : undefined));
+  t.same(pids, [2]);
+  await kept.stop();
 });
