@@ -38,3 +38,22 @@ export const atOnce = async <T, R>(things: readonly T[], most: number, work: (th
   await Promise.allSettled(all);
   return await Promise.all(all);
 };
+
+/**
+ * The things in their order, each when its `work` is done; that of up to `most` behind it is under way meanwhile. What `work` throws
+ * is passed over: whoever gets the thing does the work himself, and hears it.
+ */
+export async function* ahead<T>(things: AsyncIterable<T>, most: number, work: (thing: T) => Promise<unknown>): AsyncGenerator<T> {
+  const begun: { thing: T; work: Promise<unknown> }[] = [];
+  for await (const thing of things) {
+    begun.push({ thing, work: work(thing).catch(() => undefined) });
+    if (begun.length > most) yield await first(begun);
+  }
+  while (begun.length > 0) yield await first(begun);
+}
+
+const first = async <T>(begun: { thing: T; work: Promise<unknown> }[]): Promise<T> => {
+  const { thing, work } = begun.shift() as { thing: T; work: Promise<unknown> };
+  await work;
+  return thing;
+};

@@ -101,8 +101,9 @@ const openWorld = async (
 ): Promise<{ world: WorldOfActors; onStored: Set<(operation: string, seconds: number) => void>; close: () => Promise<void> }> => {
   const nats = settings.nats ?? `nats://127.0.0.1:${settings.natsPort}`;
   const make = (): Promise<number> => ensureStreams({ ...settings, nats, natsCreds: credentialsFor(settings, 'operator') });
-  const partitions = await patiently(make, reachMsMax, ({ message }) => log.warn({ reason: message }, 'waits for the server'));
-  const storage = await openStorage(settings);
+  const waits = ({ message }: OutOfReachError): void => log.warn({ reason: message }, 'waits for the server');
+  const partitions = await patiently(make, reachMsMax, waits);
+  const storage = await patiently(() => openStorage(settings), reachMsMax, waits);
   // Each actor has rights of its own; what the process does for all of its actors, it does as the first.
   const userOf = (name: string): string => actorNames.find((actor) => name.startsWith(`${actor} `)) ?? names[0] ?? 'operator';
   // A power cut may take a stream as a whole, if its messages may be lost: METRICS too. After a connection's end it is made again.

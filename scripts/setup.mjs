@@ -6,7 +6,7 @@
  *   node scripts/setup.mjs build         packages and compiled code
  *   node scripts/setup.mjs start …       `tidemark start …`, in this very process, so that signals reach it
  *   node scripts/setup.mjs test …        tap, with these arguments
- *   node scripts/setup.mjs test:hdfs …   every fault of HDFS and ZooKeeper, an hour
+ *   node scripts/setup.mjs test:hdfs …   every fault of HDFS and ZooKeeper and half an hour of chaos, an hour
  *   node scripts/setup.mjs test:long …   what `test` does in small, whole: every crash point, a minute without a server, 10 million
  *   node scripts/setup.mjs bench …       the measurements
  */
@@ -168,7 +168,7 @@ if (purpose === 'start') {
 } else if (purpose === 'test:hdfs') {
   await findServer();
   process.env.TIDEMARK_TEST_HDFS = 'all';
-  become([tap, '--jobs=1', '--timeout=1800', ...words, ...testsBeginning(hdfsTests)]);
+  become([tap, '--jobs=1', '--timeout=3600', ...words, ...testsBeginning(hdfsTests)]);
 } else if (purpose === 'test:long') {
   await findServer();
   const files = longTests.map((name) => path.join(dist, `test/system/${name}.test.js`));

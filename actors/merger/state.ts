@@ -1,6 +1,7 @@
 /** What a merger holds besides its view, and how it begins: from the newest proved batch and the stored parts behind it. */
 import type { Env } from '../../infra/actor/env.js';
 import type { Beginning } from '../../infra/actor/fold.js';
+import { ahead } from '../../infra/at-once.js';
 import type { LogMessage } from '../../infra/bus/bus.js';
 import { readLog } from '../../infra/bus/read-log.js';
 import { FileMissingError, messageOf, PromiseError, RetryableError } from '../../infra/errors.js';
@@ -114,12 +115,24 @@ const readParts = async (env: Env, view: View): Promise<{ storedEnd: number; bro
   let broken: Fault | undefined;
   const last = await env.bus.last('STORED', 'part.stored.*');
   if (last === undefined) return { storedEnd: 0, broken };
-  for await (const { body } of readLog(env.bus, 'STORED', { filter: 'part.stored.*', to: last.sequence, held: 500 })) {
-    const { fault } = await applyOrFault(env, view, readPartStored(body));
+  const fetch = async ({ partition, to, file }: PartStored): Promise<void> => {
+    const { storage } = env;
+    const isNeeded = file !== undefined && to > (view.partitions[partition]?.storedTo ?? 0);
+    if (isNeeded && !storage.readsInPlace) await storage.local(file.path, file);
+  };
+  for await (const part of ahead(storedParts(env, last.sequence), fetchedAheadMax, fetch)) {
+    const { fault } = await applyOrFault(env, view, part);
     broken ??= fault;
   }
   return { storedEnd: last.sequence, broken };
 };
+
+/** A storage that is far away takes its time for each file: so many are brought here at once. */
+const fetchedAheadMax = 16;
+
+async function* storedParts({ bus }: Env, to: number): AsyncGenerator<PartStored> {
+  for await (const { body } of readLog(bus, 'STORED', { filter: 'part.stored.*', to, held: 500 })) yield readPartStored(body);
+}
 
 /**
  * Parts below the cut of the newest proved batch are purged from STORED: who has not got that far begins anew from that batch.

@@ -1,5 +1,5 @@
 import t from 'tap';
-import { atOnce } from '../../infra/at-once.js';
+import { ahead, atOnce } from '../../infra/at-once.js';
 
 const gate = () => {
   let open = (): void => undefined;
@@ -37,3 +37,27 @@ t.test('after a failure nothing more is begun; it is thrown when all that had be
   await t.rejects(all, { message: 'the second' });
   t.same([begun, ended], [[0, 1], 1]);
 });
+
+t.test(
+  'what is needed next is got ahead, a bounded number at a time, and comes in order; who gets one hears himself why it failed',
+  async (t) => {
+    const gates = Array.from({ length: 6 }, gate);
+    const begun: number[] = [];
+    const things = (async function* () {
+      yield* [0, 1, 2, 3, 4, 5];
+    })();
+    const got = ahead(things, 2, async (i) => {
+      begun.push(i);
+      await gates[i]?.opened;
+      if (i === 1) throw new TypeError('the second');
+    });
+    const first = got.next();
+    await new Promise((resolve) => setImmediate(resolve));
+    t.same(begun, [0, 1, 2], 'the first and two behind it');
+    for (const { open } of gates.toReversed()) open();
+    t.equal((await first).value, 0);
+    const rest: number[] = [];
+    for await (const thing of got) rest.push(thing);
+    t.same(rest, [1, 2, 3, 4, 5]);
+  },
+);

@@ -9,16 +9,18 @@ import t, { type Test } from 'tap';
 import { uploader } from '../../actors/uploader.js';
 import { hostFold } from '../../infra/actor/host.js';
 import { openBus } from '../../infra/bus/nats.js';
+import { loadSettings } from '../../infra/config.js';
 import type { Coordinator } from '../../infra/coordination/coordinator.js';
-import { createLog } from '../../infra/log.js';
+import { createLog, type Log } from '../../infra/log.js';
 import { parseHdfsAddress } from '../../infra/storage/hdfs/address.js';
 import { HdfsFiles } from '../../infra/storage/hdfs/hdfs-files.js';
 import { WebHdfs } from '../../infra/storage/hdfs/webhdfs.js';
 import { openStorage } from '../../infra/storage/open.js';
-import { runnableActors } from '../../scripts/run-actors.js';
+import { runActors, runnableActors } from '../../scripts/run-actors.js';
 import type { Hdfs } from '../../scripts/stack/hdfs.js';
 import { namenodeState } from '../../scripts/stack/hdfs.js';
 import { startProxy } from '../infra/storage/hdfs/proxy.js';
+import { startNats, temporaryFolder } from '../servers.js';
 import { everyFault, jarsOrSkip, startTestHdfs } from '../stack.js';
 import { until } from '../until.js';
 import { recovering } from './hdfs-recover.js';
@@ -103,6 +105,28 @@ const importing = (t: Test, hdfs: Hdfs): void => {
       t.equal(refused.code, code, path);
       t.match(refused.stderr, says);
     }
+  });
+};
+
+const starting = (t: Test, hdfs: Hdfs): void => {
+  t.test('actors that start while the NameNode is away wait for it', async (t) => {
+    const proxy = await startProxy(t, hdfs.ports.namenode.http);
+    const nats = await startNats(t);
+    proxy.fault = () => 'lose';
+    const { settings } = loadSettings(
+      { data: temporaryFolder(t), nats: nats.url, storage: `hdfs://127.0.0.1:${proxy.port}/starting?user=tidemark` },
+      { env: {} },
+    );
+    const waits: unknown[] = [];
+    const log = Object.assign(Object.create(createLog({ logLevel: 'silent' })) as Log, {
+      warn: ({ reason }: { reason: string }) => {
+        waits.push(reason);
+        proxy.fault = () => undefined; // it is back
+      },
+    });
+    const stop = new AbortController();
+    await runActors(['uploader'], settings, { signal: stop.signal, log, joined: () => stop.abort() });
+    t.match(waits, [/open the storage/]);
   });
 };
 
@@ -266,6 +290,7 @@ const jars = await jarsOrSkip(t);
 if (jars !== undefined) {
   const hdfs = await startTestHdfs(t, { jars });
   importing(t, hdfs);
+  starting(t, hdfs);
   killedDuringAppend(t, hdfs);
   if (everyFault) {
     others(t, hdfs);

@@ -4,6 +4,7 @@
  * H4  A write counts when HDFS says its length, not when it was answered; a lost answer is no success.
  * H5  A file that is being read goes on from the byte it has reached when its DataNode dies; another replica is read.
  * H6  A range is given whole or not at all: fewer bytes than were asked for are an error.
+ * H7  A file that a writer left open and that cannot be read for that is closed by HDFS a minute later: who reads asks for it.
  */
 import { randomBytes } from 'node:crypto';
 import { createReadStream } from 'node:fs';
@@ -160,6 +161,7 @@ export class HdfsFiles {
         }
       } catch (error) {
         tries = at > reached ? 1 : tries + 1;
+        if (isException(error, 'CannotObtainBlockLengthException')) await this.#askToClose(target); // H7
         if (!(error instanceof UnansweredError) || tries > triesMax) throw error; // H6
         away.add(url.host); // H5
       }
@@ -180,6 +182,19 @@ export class HdfsFiles {
       if (tries < triesMax) continue;
       away.clear(); // it may be back, and is the only one
       return url;
+    }
+  }
+
+  /**
+   * Where the DataNodes of an append all went, none of them knows how long the block is until HDFS has closed the file; left alone
+   * it does so after 20 minutes, and for somebody else who appends, be it nothing, once the writer was silent for 60 s. A writer that
+   * lives keeps its file; that the file is not closed yet is what whoever reads it is told.
+   */
+  async #askToClose(target: string): Promise<void> {
+    try {
+      await sendBytes('POST', await this.#hdfs.locate('POST', 'APPEND', target), Buffer.alloc(0));
+    } catch (error) {
+      if (!(error instanceof RemoteError || error instanceof UnansweredError)) throw error;
     }
   }
 

@@ -148,12 +148,16 @@ export class HdfsStorage implements Storage {
   async local(path: string, expected?: { bytes: number; sha256: string }): Promise<string> {
     const target = this.#at(path);
     try {
-      const { length, modificationTime } = await this.#files.status(target);
-      if (expected !== undefined && length !== expected.bytes) {
-        throw new PromiseError(`${path} has ${length} bytes; whoever named it says ${expected.bytes}`);
+      if (expected === undefined) {
+        const { length, modificationTime } = await this.#files.status(target);
+        return await this.#copies.get(`${path} ${length} ${modificationTime}`, () => this.#copy(path, length, undefined));
       }
-      const key = `${path} ${length} ${modificationTime} ${expected?.sha256 ?? ''}`;
-      return await this.#copies.get(key, () => this.#copy(path, length, expected?.sha256));
+      // A copy that was checked once is what was asked for, whatever has become of the file: nobody is asked for it.
+      return await this.#copies.get(`${path} ${expected.bytes} ${expected.sha256}`, async () => {
+        const { length } = await this.#files.status(target);
+        if (length !== expected.bytes) throw new PromiseError(`${path} has ${length} bytes; whoever named it says ${expected.bytes}`);
+        return await this.#copy(path, length, expected.sha256);
+      });
     } catch (error) {
       throw inOurWords(error, 'read', path);
     }

@@ -5,6 +5,7 @@ import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import path from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import t, { type Test } from 'tap';
 import { parseHdfsAddress } from '../../../../infra/storage/hdfs/address.js';
 import { HdfsFiles } from '../../../../infra/storage/hdfs/hdfs-files.js';
@@ -14,6 +15,7 @@ import { WebHdfs } from '../../../../infra/storage/hdfs/webhdfs.js';
 import type { Hdfs } from '../../../../scripts/stack/hdfs.js';
 import { temporaryFolder } from '../../../servers.js';
 import { everyFault, jarsOrSkip, startTestHdfs } from '../../../stack.js';
+import { until } from '../../../until.js';
 import { storageContract } from '../storage.contract.js';
 import { type Fault, type HdfsProxy, type Passing, startProxy } from './proxy.js';
 
@@ -192,6 +194,9 @@ const faults = (t: Test, hdfs: Hdfs): void => {
     t.equal(first, second);
     t.equal(proxy.seen.get('OPEN'), 2, 'read once, in two steps');
     t.ok(readFileSync(first).equals(content));
+    proxy.fault = () => 'lose';
+    t.equal(await storage.local('views/x', named), first, 'checked once, it is there while no server is');
+    await t.rejects(storage.local('views/x', { ...named, sha256: '0'.repeat(64) }), { code: 'E_STORAGE' });
   });
 
   t.test('a corrupt block on one DataNode: another replica is read; on all of them: an error, never wrong bytes', async (t) => {
@@ -214,6 +219,43 @@ const faults = (t: Test, hdfs: Hdfs): void => {
   });
 };
 
+/** Minutes, so only with `npm run test:hdfs`: HDFS holds a file for whoever wrote it until he was silent for 60 s. */
+const leftOpen = (t: Test, hdfs: Hdfs): void => {
+  t.test('H7: a file that is left open because all DataNodes went in an append can be read again after a minute', async (t) => {
+    const { storage, proxy } = await openThrough(t, hdfs);
+    await storage.create('raw/d/f', Buffer.from('one\n'));
+    const datanodes = hdfs.servers.filter((name) => name !== 'namenode');
+    faultOnce(proxy, ({ operation, bytes }) => operation === 'APPEND' && bytes, {
+      halfway: async () => {
+        await until(() => datanodes.every((name) => isWriting(path.join(hdfs.folder, name))) || undefined);
+        await Promise.all(datanodes.map((name) => hdfs.end(name, 'SIGKILL')));
+      },
+    });
+    await t.rejects(storage.append('raw/d/f', Buffer.alloc(200_000, 'x'), 4), { code: 'E_APPEND' });
+    for (const name of datanodes) await hdfs.start(name);
+    const begun = performance.now();
+    const refusals = new Set<string>();
+    const read = await until(async () => {
+      try {
+        return (await storage.read('raw/d/f', 0, 4)).toString();
+      } catch (error) {
+        refusals.add(/\w+Exception/.exec((error as Error).message)?.[0] ?? 'none');
+        await sleep(1_000);
+        return undefined;
+      }
+    });
+    t.equal(read, 'one\n');
+    t.comment(`readable after ${Math.round((performance.now() - begun) / 1000)} s; until then ${[...refusals].join(', ')}`);
+    t.ok(refusals.has('CannotObtainBlockLengthException'), 'it was not to be read before');
+  });
+};
+
+/** Whether a DataNode has bytes of a block that is being written. */
+const isWriting = (folder: string): boolean =>
+  readdirSync(folder, { recursive: true, withFileTypes: true }).some(
+    (entry) => entry.isFile() && /^blk_\d+$/.test(entry.name) && path.basename(entry.parentPath) === 'rbw',
+  );
+
 /** Where a DataNode keeps the block that begins as this content does. */
 const blockFileOf = (folder: string, content: Buffer): string | undefined =>
   readdirSync(folder, { recursive: true, withFileTypes: true })
@@ -233,4 +275,5 @@ if (jars !== undefined) {
   const hdfs = await startTestHdfs(t, { jars });
   storageContract(t, (t) => open(t, hdfs.address), { filesAtOnce: 8 }); // none is held open
   faults(t, hdfs);
+  if (everyFault) leftOpen(t, hdfs);
 }
