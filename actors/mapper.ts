@@ -17,7 +17,7 @@ import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
-import { turns } from '../infra/at-once.js';
+import { atOnce } from '../infra/at-once.js';
 import { PromiseError } from '../infra/errors.js';
 import type { Sql } from '../infra/sql/sql.js';
 import { chunkBytes } from '../infra/storage/disk.js';
@@ -55,7 +55,7 @@ export const mapRange = async (task: RangeAssigned, { storage, sql }: MapperEnvi
       return { batch: task.batch, task: task.task, file, records, rows };
     });
   } finally {
-    const made = [...files.filter(({ isCopy }) => isCopy).map(({ file }) => file), `${workFile}.parquet`];
+    const made = [...files.flatMap(({ pieces }) => pieces), `${workFile}.parquet`];
     await Promise.all(made.map((file) => rm(file, { force: true })));
   }
 };
@@ -65,12 +65,14 @@ const outputFormat = 'COMPRESSION snappy, ROW_GROUP_SIZE 16384, WRITE_BLOOM_FILT
 
 const promised = (inputs: readonly RawInput[]): number => inputs.reduce((sum, { records }) => sum + records, 0);
 
-/** A local file in which DuckDB finds the records of these inputs. */
+/** A local file in which DuckDB finds the records of these inputs, or the beginning of the names of several. */
 interface RawCopy {
   readonly file: string;
   readonly inputs: readonly RawInput[];
   /** Else it is the stored file itself. */
   readonly isCopy: boolean;
+  /** Files that were made for a copy. */
+  readonly pieces: string[];
 }
 
 const neededOf = (inputs: readonly RawInput[]): number => inputs.reduce((sum, { fromByte, toByte }) => sum + toByte - fromByte, 0);
@@ -80,47 +82,111 @@ const chooseFiles = async (task: RangeAssigned, storage: Storage, workFile: stri
   const files: RawCopy[] = [];
   for (const [path, inputs] of groupBy(task.inputs, (input) => input.path)) {
     const isCopy = !storage.readsInPlace || neededOf(inputs) * 2 < Math.max(...inputs.map(({ fileBytes }) => fileBytes));
-    files.push({ file: isCopy ? `${workFile}-${files.length}.ndjson` : await storage.local(path), inputs, isCopy });
+    files.push({ file: isCopy ? `${workFile}-${files.length}.ndjson` : await storage.local(path), inputs, isCopy, pieces: [] });
   }
   return files;
 };
 
 /** Files that are copied at once: one alone leaves this machine waiting for the other. */
-const copiesAtOnceMax = 4;
+const copiesAtOnceMax = 2;
 /** A scan of less costs more than it gains. */
 const scanBytesMin = 32 * 1024 * 1024;
 
-/** Files that are there, some at a time: the next are copied (streamed, in bounded memory) while these are scanned. */
-async function* asTheyCome(files: readonly RawCopy[], storage: Storage): AsyncGenerator<string[]> {
-  let isLeft = false;
-  const turn = turns(copiesAtOnceMax);
-  const copied = files.map(({ file, inputs, isCopy }) =>
-    turn(async () => {
-      if (!isCopy || isLeft) return;
-      await pipeline(Readable.from(bytesOf(inputs, storage)), createWriteStream(file, { highWaterMark: chunkBytes }));
-    }),
-  );
-  for (const one of copied) one.catch(() => undefined); // each is waited for below, some later than it fails
-  try {
-    let come: string[] = [];
-    let bytes = 0;
-    for (const [i, { file, inputs, isCopy }] of files.entries()) {
-      await copied[i];
-      come.push(file);
-      if (isCopy) bytes += neededOf(inputs);
-      if (bytes < scanBytesMin) continue;
-      yield come;
-      come = [];
-      bytes = 0;
+/** A file that can be scanned: a raw file in place, or some whole lines of a copy. */
+interface Piece {
+  readonly file: string;
+  readonly bytes: number;
+  readonly of: RawCopy;
+}
+
+/** What is there, some at a time: the next are copied (streamed, in bounded memory) while these are scanned. */
+async function* asTheyCome(files: readonly RawCopy[], storage: Storage): AsyncGenerator<Piece[]> {
+  let come: Piece[] = [];
+  let bytes = 0;
+  for await (const piece of piecesOf(files, storage)) {
+    come.push(piece);
+    if (piece.of.isCopy) bytes += piece.bytes;
+    if (bytes < scanBytesMin) continue;
+    yield come;
+    come = [];
+    bytes = 0;
+  }
+  if (come.length > 0) yield come;
+}
+
+/** Files in place first: they are here already. */
+async function* piecesOf(files: readonly RawCopy[], storage: Storage): AsyncGenerator<Piece> {
+  const come: Piece[] = [];
+  let [isLeft, isOver] = [false, false];
+  let wake = (): void => undefined;
+  const copies = files.filter(({ isCopy }) => isCopy);
+  const copying = atOnce(copies, copiesAtOnceMax, async (copy) => {
+    for await (const piece of isLeft ? [] : copyInPieces(copy, storage)) {
+      come.push(piece);
+      wake();
+      if (isLeft) return;
     }
-    if (come.length > 0) yield come;
+  }).finally(() => {
+    isOver = true;
+    wake();
+  });
+  copying.catch(() => undefined); // it is waited for below
+  try {
+    for (const of of files) if (!of.isCopy) yield { file: of.file, bytes: neededOf(of.inputs), of };
+    for (;;) {
+      const piece = come.shift();
+      if (piece !== undefined) yield piece;
+      else if (isOver) break;
+      else
+        await new Promise<void>((resolve) => {
+          wake = resolve;
+        });
+    }
+    await copying;
   } finally {
     isLeft = true;
-    await Promise.allSettled(copied);
+    await copying.catch(() => undefined);
   }
 }
 
-async function* bytesOf(inputs: readonly RawInput[], storage: Storage): AsyncIterable<Buffer> {
+const newline = 10;
+
+/** A copy as files of some whole lines each: so the first can be scanned while the last is still on its way. */
+async function* copyInPieces(copy: RawCopy, storage: Storage): AsyncGenerator<Piece> {
+  const chunks = bytesOf(copy.inputs, storage);
+  let rest: Buffer | undefined;
+  let isOver = false;
+  let bytes = 0;
+  const next = async function* (): AsyncGenerator<Buffer> {
+    bytes = rest?.length ?? 0;
+    if (rest !== undefined) yield rest;
+    for (;;) {
+      const { value: chunk, done } = await chunks.next();
+      if (done) {
+        isOver = true;
+        return;
+      }
+      const end = bytes + chunk.length < scanBytesMin ? 0 : chunk.lastIndexOf(newline) + 1;
+      bytes += end || chunk.length;
+      yield end > 0 ? chunk.subarray(0, end) : chunk;
+      if (end === 0) continue;
+      rest = chunk.subarray(end);
+      return;
+    }
+  };
+  try {
+    for (let i = 0; !isOver; i++) {
+      const file = `${copy.file}.${i}`;
+      copy.pieces.push(file);
+      await pipeline(Readable.from(next()), createWriteStream(file, { highWaterMark: chunkBytes }));
+      if (bytes > 0) yield { file, bytes, of: copy };
+    }
+  } finally {
+    await chunks.return(undefined);
+  }
+}
+
+async function* bytesOf(inputs: readonly RawInput[], storage: Storage): AsyncGenerator<Buffer, void> {
   for (const { path, fromByte, toByte } of inputs) yield* storage.stream(path, fromByte, toByte);
 }
 
@@ -143,13 +209,14 @@ const allFields = 'cpu + ram + disk + "timestamp"';
 const bitmapBitsMax = 2 ** 27;
 
 /** Makes the rows and checks them against the commits (X1). @returns their table's name */
-const mapRecords = async (sql: Sql, files: readonly RawCopy[], scans: AsyncIterable<readonly string[]>): Promise<string> => {
+const mapRecords = async (sql: Sql, files: readonly RawCopy[], scans: AsyncIterable<readonly Piece[]>): Promise<string> => {
   const span = await createInputs(sql, files);
   await sql.run(`CREATE TEMP TABLE mapped (${rowTypes('BIGINT')}, readable BIGINT, places BIGINT[])`);
   const aggregated = aggregateRecords(records, { readable: `count(${allFields})`, places: `list(${place})` });
   let scanned = 0;
   for await (const some of scans) {
-    await sql.run(`INSERT INTO mapped ${aggregated}`, { files: some });
+    await nameInputs(sql, some);
+    await sql.run(`INSERT INTO mapped ${aggregated}`, { files: some.map(({ file }) => file) });
     scanned += 1;
   }
   if (scanned === 0) return 'mapped';
@@ -177,7 +244,7 @@ const createInputs = async (sql: Sql, files: readonly RawCopy[]): Promise<number
   }
   await sql.run(
     `CREATE TEMP TABLE inputs AS SELECT unnest(from_json($inputs, '[{"filename": "VARCHAR",
-    "lowest": "BIGINT", "past": "BIGINT", "shift": "BIGINT", "path": "VARCHAR", "promised": "BIGINT"}]'),
+    "lowest": "BIGINT", "past": "BIGINT", "shift": "BIGINT", "path": "VARCHAR", "promised": "BIGINT", "copy": "VARCHAR"}]'),
     recursive := true)`,
     {
       inputs: JSON.stringify(
@@ -188,6 +255,7 @@ const createInputs = async (sql: Sql, files: readonly RawCopy[]): Promise<number
           shift: shifts.get(input.partition),
           path: input.path,
           promised: input.records,
+          copy: file,
         })),
       ),
     },
@@ -195,17 +263,29 @@ const createInputs = async (sql: Sql, files: readonly RawCopy[]): Promise<number
   return span;
 };
 
+/** Says in the table `inputs` of which copy these are pieces. */
+const nameInputs = async (sql: Sql, pieces: readonly Piece[]): Promise<void> => {
+  const ofCopies = pieces.filter(({ of }) => of.isCopy);
+  if (ofCopies.length === 0) return;
+  await sql.run(
+    `INSERT INTO inputs SELECT piece.file AS filename, lowest, past, shift, path, promised, copy FROM inputs
+    JOIN (SELECT unnest(from_json($pieces, '[{"file": "VARCHAR", "copy": "VARCHAR"}]'), recursive := true)) AS piece USING (copy)
+    WHERE filename = copy`,
+    { pieces: JSON.stringify(ofCopies.map(({ file, of }) => ({ file, copy: of.file }))) },
+  );
+};
+
 const examplesMax = 5;
 
 /** Scans once more to say where it is not as promised. */
 const broken = async (sql: Sql, copies: readonly RawCopy[], expected: number): Promise<PromiseError> => {
-  const files = copies.map(({ file }) => file);
+  const files = copies.flatMap(({ file, isCopy, pieces }) => (isCopy ? pieces : [file]));
   const wrong = await sql.rows(
     `SELECT path, inputs.lowest, inputs.past, promised, coalesce(records, 0) AS records,
-      coalesce(readable, 0) AS readable, coalesce(places, 0) AS places FROM inputs LEFT JOIN (
-      SELECT filename, lowest, count(*) AS records,
+      coalesce(readable, 0) AS readable, coalesce(places, 0) AS places FROM (FROM inputs WHERE filename = copy) AS inputs LEFT JOIN (
+      SELECT copy, lowest, count(*) AS records,
         count(${allFields}) FILTER (service IS NOT NULL) AS readable, count(DISTINCT ${place}) AS places
-      FROM ${records} GROUP BY filename, lowest) USING (filename, lowest)
+      FROM ${records} GROUP BY copy, lowest) USING (copy, lowest)
     WHERE promised IS DISTINCT FROM records OR promised <> readable OR promised <> places
     ORDER BY path, inputs.lowest LIMIT ${examplesMax}`,
     { files },

@@ -88,9 +88,10 @@ export const restoreRows = (view: string, type: 'BIGINT' | 'DOUBLE' = 'BIGINT', 
 
 /**
  * How view files are written: row groups small enough that a day is found in a month. Snappy, and no Bloom filters: zstd's
- * files are a third smaller, but writing and reading them is what a batch spends most on after the raw lines.
+ * files are a third smaller, but writing and reading them is what a batch spends most on after the raw lines. Dictionaries only for
+ * few values, such as the service: to look for them in times and sums makes writing 15 % dearer and files 2 % smaller.
  */
-export const viewFormat = 'COMPRESSION snappy, ROW_GROUP_SIZE 4096, WRITE_BLOOM_FILTER false';
+export const viewFormat = 'COMPRESSION snappy, ROW_GROUP_SIZE 4096, WRITE_BLOOM_FILTER false, DICTIONARY_SIZE_LIMIT 64';
 
 /** A statement that writes a Parquet file, and its parameters: file name and metadata are bound, never joined in. */
 export const copyToParquet = (

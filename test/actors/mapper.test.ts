@@ -193,10 +193,10 @@ t.test('of a storage that is elsewhere some files are copied at once, not all', 
   t.ok(most > 1 && most <= 4, `${most} at once`);
 });
 
-t.test('X1: rows and doubles of large files that are scanned while others are copied are those of all together', async (t) => {
-  const host = 'h'.repeat(1_000_000); // 40 lines are more than one scan must have
-  const lines = [0, 1, 2].map((file) =>
-    records(40 * file, 40 * file + 40, (offset) => ({ host, timestamp: 1_700_000_000_000 + (offset % 9) * 13_000 })),
+t.test('X1: rows, doubles and gaps of large files that are scanned while they are copied are those of all together', async (t) => {
+  const host = 'h'.repeat(1_000_000); // 40 lines are more than one scan must have: the first file comes in three pieces
+  const lines = [0, 80, 120].map((from, file) =>
+    records(from, from + (file === 0 ? 80 : 40), (offset) => ({ host, timestamp: 1_700_000_000_000 + (offset % 9) * 13_000 })),
   );
   const put = (name: string, line: RecordLine[]) => putRaw(folder, `raw/2023-11-14/0-${name}.ndjson`, 0, line);
   const inputs = [];
@@ -209,6 +209,11 @@ t.test('X1: rows and doubles of large files that are scanned while others are co
     records(5, 45, () => ({ host })),
   );
   await t.rejects(map({ ...folder, storage: elsewhere() }, '000779', 0, [...inputs, double]), { code: 'E_PROMISE' });
+  const [first, ...others] = inputs;
+  if (first === undefined) throw new TypeError('three inputs');
+  await t.rejects(map({ ...folder, storage: elsewhere() }, '000780', 0, [{ ...first, records: 81 }, ...others]), {
+    message: /0-large0\.ndjson, offsets \[0, 80\): 81 records promised, 80 found, 80 whole, 80 different/,
+  });
   t.notOk((await readdir(folder.storage.workFolder)).length, 'no copy stays');
 });
 
