@@ -48,7 +48,7 @@ import {
   positionOf,
   swapIfReady,
 } from './merger/view.js';
-import { loadParts } from './merger/view-files.js';
+import { loadEach, loadParts } from './merger/view-files.js';
 import { isTaken } from './scheduler/begin.js';
 import { loadManifestOf, loadProved } from './scheduler/manifest.js';
 
@@ -126,8 +126,9 @@ const onBatchMessage = async (state: MergerState, message: LogMessage, env: Env)
 const buildUpper = async (state: MergerState, batch: string, cut: readonly number[], env: Env): Promise<void> => {
   const { view } = state;
   state.brokenUpper = undefined;
-  for (const part of beginUpper(view, batch, cut)) {
-    const { rows, fault } = await loadPartOrFault(env, part);
+  const { viewFiles } = await env.engine();
+  for await (const { part, rows: read } of loadEach(env.storage, viewFiles, beginUpper(view, batch, cut))) {
+    const { rows, fault } = read === undefined ? await loadPartOrFault(env, part) : { rows: read, fault: undefined };
     if (fault !== undefined) state.brokenUpper = { batch, reason: fault.reason };
     else addToUpper(view, batch, part, rows);
   }

@@ -1,7 +1,6 @@
 /** What a merger holds besides its view, and how it begins: from the newest proved batch and the stored parts behind it. */
 import type { Env } from '../../infra/actor/env.js';
 import type { Beginning } from '../../infra/actor/fold.js';
-import { ahead } from '../../infra/at-once.js';
 import type { LogMessage } from '../../infra/bus/bus.js';
 import { readLog } from '../../infra/bus/read-log.js';
 import { FileMissingError, messageOf, PromiseError, RetryableError } from '../../infra/errors.js';
@@ -18,7 +17,7 @@ import { PositionGate } from './position-gate.js';
 import type { Outcome } from './realtime-reader.js';
 import { UpdateChunks } from './update-chunks.js';
 import { applyPart, createView, jumpBehind, type View } from './view.js';
-import { loadPart, monthReader } from './view-files.js';
+import { loadEach, loadPart, monthReader } from './view-files.js';
 
 /** What the rows of batch files may take in memory, bytes; hours get a quarter besides. */
 const monthBytesMax = 96 * 1024 * 1024;
@@ -115,20 +114,14 @@ const readParts = async (env: Env, view: View): Promise<{ storedEnd: number; bro
   let broken: Fault | undefined;
   const last = await env.bus.last('STORED', 'part.stored.*');
   if (last === undefined) return { storedEnd: 0, broken };
-  const fetch = async ({ partition, to, file }: PartStored): Promise<void> => {
-    const { storage } = env;
-    const isNeeded = file !== undefined && to > (view.partitions[partition]?.storedTo ?? 0);
-    if (isNeeded && !storage.readsInPlace) await storage.local(file.path, file);
-  };
-  for await (const part of ahead(storedParts(env, last.sequence), fetchedAheadMax, fetch)) {
-    const { fault } = await applyOrFault(env, view, part);
+  const isNeeded = ({ partition, to }: PartStored): boolean => to > (view.partitions[partition]?.storedTo ?? 0);
+  const { viewFiles } = await env.engine();
+  for await (const { part, rows } of loadEach(env.storage, viewFiles, storedParts(env, last.sequence), isNeeded)) {
+    const { fault } = await applyOrFault(env, view, part, rows);
     broken ??= fault;
   }
   return { storedEnd: last.sequence, broken };
 };
-
-/** A storage that is far away takes its time for each file: so many are brought here at once. */
-const fetchedAheadMax = 16;
 
 async function* storedParts({ bus }: Env, to: number): AsyncGenerator<PartStored> {
   for await (const { body } of readLog(bus, 'STORED', { filter: 'part.stored.*', to, held: 500 })) yield readPartStored(body);
@@ -148,8 +141,13 @@ const mustNotLag = async ({ bus }: Env, view: View, partition: number): Promise<
   }
 };
 
-/** Applies a part; with a fault nothing may be answered from the view until another one lies above it. */
-export const applyOrFault = async (env: Env, view: View, part: PartStored): Promise<{ outcome: Outcome; fault: Fault | undefined }> => {
+/** Applies a part, whose rows may be `read` already; with a fault nothing may be answered from the view until another one lies above it. */
+export const applyOrFault = async (
+  env: Env,
+  view: View,
+  part: PartStored,
+  read?: RowColumns | null,
+): Promise<{ outcome: Outcome; fault: Fault | undefined }> => {
   const { partition, from, to } = part;
   const first = applyPart(view, part);
   if (first === 'gap') {
@@ -159,7 +157,7 @@ export const applyOrFault = async (env: Env, view: View, part: PartStored): Prom
     return { outcome: 'rebuild', fault: { reason, partition, to } };
   }
   if (first !== 'file') return { outcome: first, fault: undefined };
-  const { rows, fault } = await loadPartOrFault(env, part);
+  const { rows, fault } = read === undefined ? await loadPartOrFault(env, part) : { rows: read, fault: undefined };
   const outcome = applyPart(view, part, rows);
   return { outcome: outcome === 'file' || outcome === 'gap' ? 'ignored' : outcome, fault };
 };

@@ -1,7 +1,8 @@
 /** Reading the files of a view: checked against length, hash and number of records before anything is answered from them. */
+import { ahead, atOnce } from '../../infra/at-once.js';
 import { PromiseError } from '../../infra/errors.js';
 import type { RowColumns, ViewFiles } from '../../infra/sql/sql.js';
-import type { Storage } from '../../infra/storage/storage.js';
+import type { Storage, StoredFile } from '../../infra/storage/storage.js';
 import type { MonthFile } from '../../protocol/messages/batch.js';
 import type { PartStored } from '../../protocol/messages/part-stored.js';
 import { sumMessages } from './columns.js';
@@ -15,23 +16,86 @@ export const loadPart = async (storage: Storage, viewFiles: ViewFiles, part: Par
     return null;
   }
   const columns = await viewFiles.read(await storage.local(part.file.path, part.file));
-  const records = sumMessages(columns);
-  if (records !== part.to - part.from) {
-    throw new PromiseError(
-      `${part.file.path} holds ${records} records, but its range [${part.from}, ${part.to}) has ${part.to - part.from}`,
-    );
-  }
+  mustHold(part, columns);
   return columns;
 };
 
-/** The rows of several parts together, one file at a time: the lower half of a batch. */
-export const loadParts = async (storage: Storage, viewFiles: ViewFiles, parts: readonly PartStored[]): Promise<RowTable> => {
-  const rows = new RowTable();
-  for (const part of parts) {
-    const columns = await loadPart(storage, viewFiles, part);
-    if (columns !== null) rows.mergeColumns(columns);
+/** @throws PromiseError */
+const mustHold = ({ file, from, to }: PartStored, columns: RowColumns): void => {
+  const records = sumMessages(columns);
+  if (records !== to - from)
+    throw new PromiseError(`${file?.path} holds ${records} records, but its range [${from}, ${to}) has ${to - from}`);
+};
+
+/** A part and its rows, null when it holds no record; undefined where they were not read: who reads it alone hears why. */
+export interface LoadedPart {
+  readonly part: PartStored;
+  readonly rows: RowColumns | null | undefined;
+}
+
+/** Files of parts that are read at once: opening a small one costs more than its rows. */
+const partsTogetherMax = 64;
+const partBytesTogetherMax = 2 * 1024 * 1024;
+/** A storage that is far away takes its time for each file: so many are brought here at once. */
+const broughtAtOnceMax = 16;
+
+/** Parts in their order with the rows of those that are needed, some files at a time; the next are read meanwhile. */
+export async function* loadEach(
+  storage: Storage,
+  viewFiles: ViewFiles,
+  parts: AsyncIterable<PartStored> | Iterable<PartStored>,
+  isNeeded = (_: PartStored): boolean => true,
+): AsyncGenerator<LoadedPart> {
+  const read = async ({ named, rows }: PartGroup): Promise<void> => {
+    const files = await atOnce(named, broughtAtOnceMax, ({ file }) => storage.local(file.path, file));
+    for (const [i, columns] of (await viewFiles.readTogether(files)).entries()) {
+      const part = named[i] as NamedPart;
+      mustHold(part, columns);
+      rows.set(part, columns);
+    }
+  };
+  for await (const { all, rows } of ahead(groupsOf(parts, isNeeded), 1, read)) {
+    for (const part of all) yield { part, rows: part.to === part.from && part.file === undefined ? null : rows.get(part) };
   }
-  return rows;
+}
+
+type NamedPart = PartStored & { readonly file: StoredFile };
+
+interface PartGroup {
+  readonly all: PartStored[];
+  readonly named: NamedPart[];
+  readonly rows: Map<PartStored, RowColumns>;
+}
+
+async function* groupsOf(
+  parts: AsyncIterable<PartStored> | Iterable<PartStored>,
+  isNeeded: (part: PartStored) => boolean,
+): AsyncGenerator<PartGroup> {
+  const begin = (): PartGroup => ({ all: [], named: [], rows: new Map() });
+  let group = begin();
+  let bytes = 0;
+  for await (const part of parts) {
+    group.all.push(part);
+    if (part.file !== undefined && isNeeded(part)) {
+      group.named.push(part as NamedPart);
+      bytes += part.file.bytes;
+    }
+    if (group.all.length < partsTogetherMax && bytes < partBytesTogetherMax) continue;
+    yield group;
+    group = begin();
+    bytes = 0;
+  }
+  if (group.all.length > 0) yield group;
+}
+
+/** The rows of several parts together: the lower half of a batch. */
+export const loadParts = async (storage: Storage, viewFiles: ViewFiles, parts: readonly PartStored[]): Promise<RowTable> => {
+  const table = new RowTable();
+  for await (const { part, rows } of loadEach(storage, viewFiles, parts)) {
+    const columns = rows === undefined ? await loadPart(storage, viewFiles, part) : rows;
+    if (columns !== null) table.mergeColumns(columns);
+  }
+  return table;
 };
 
 /** So many files are checked against their length and hash at a time. */
@@ -47,7 +111,10 @@ export const monthReader =
       localFiles.push(...(await Promise.all(some.map((file) => storage.local(file.path, file)))));
     }
     const isTogether = files.map(({ rows }) => files.length > 1 && rows <= togetherRowsMax);
-    const together = await viewFiles.readMonths(localFiles.filter((_, i) => isTogether[i]));
+    const together = await viewFiles.readTogether(
+      localFiles.filter((_, i) => isTogether[i]),
+      { singleService: true },
+    );
     let next = 0;
     const months: RowColumns[] = [];
     for (const [i, file] of files.entries()) {

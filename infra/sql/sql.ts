@@ -42,6 +42,6 @@ export interface ViewFiles {
   write(localFile: string, rows: readonly KeyedRow[], metadata: Record<string, string>): Promise<void>;
   /** Rows of a local file, sorted as written; `service` for a file of one service saves reading its name. */
   read(localFile: string, options?: { singleService?: boolean }): Promise<RowColumns>;
-  /** Rows of several local files of one service each, all in memory together: many small ones in the time of few. */
-  readMonths(localFiles: readonly string[]): Promise<RowColumns[]>;
+  /** The same of several local files, all in memory together: many small ones in the time of few. */
+  readTogether(localFiles: readonly string[], options?: { singleService?: boolean }): Promise<RowColumns[]>;
 }

@@ -22,7 +22,7 @@ import type { RowColumns, ViewFiles } from './sql.js';
 export const viewFiles = (sql: Duckdb): ViewFiles => ({
   write: (localFile, rows, metadata) => sql.session((session) => writeRows(session, localFile, rows, metadata)),
   read: (localFile, options = {}) => sql.session((session) => readRows(session, localFile, options.singleService === true)),
-  readMonths: (localFiles) => sql.session((session) => readMonths(session, localFiles)),
+  readTogether: (localFiles, options = {}) => sql.session((session) => readTogether(session, localFiles, options.singleService === true)),
 });
 
 /** The row's numbers in the order of `rowColumns` after the service. */
@@ -70,25 +70,27 @@ const readRows = async (sql: Duckdb, localFile: string, singleService: boolean):
  * Small files together: opening one costs more than its rows. What is read is put in one table before it is taken apart, for
  * each file is a chunk of its own and expressions over chunks of a row are dear.
  */
-const manyMonths = `(WITH stored AS MATERIALIZED (SELECT *, file_index, file_row_number
+const many = `(WITH stored AS MATERIALIZED (SELECT *, file_index, file_row_number
     FROM read_parquet($files, hive_partitioning = false, union_by_name = true))
   FROM stored ORDER BY file_index, file_row_number)`;
 
-const readMonths = async (sql: Duckdb, localFiles: readonly string[]): Promise<RowColumns[]> => {
+const readTogether = async (sql: Duckdb, localFiles: readonly string[], singleService: boolean): Promise<RowColumns[]> => {
   if (localFiles.length === 0) return [];
-  const { length, numbers } = await sql.columns(restoreRows(manyMonths, 'DOUBLE', 'file_index::DOUBLE AS file'), { files: localFiles });
-  const [fileOf, ...columns] = numbers as [Float64Array, ...Eleven];
-  const months: RowColumns[] = [];
+  const first = `${singleService ? '' : 'service, '}file_index::DOUBLE AS file`;
+  const found = await sql.columns(restoreRows(many, 'DOUBLE', first), { files: localFiles });
+  const [fileOf, ...columns] = (singleService ? found.numbers : found.numbers.slice(1)) as [Float64Array, ...Eleven];
+  const each: RowColumns[] = [];
   let from = 0;
   for (const [i, localFile] of localFiles.entries()) {
     let to = from;
-    while (to < length && fileOf[to] === i) to += 1;
-    const month = toRowColumns(columns.map((column) => column.slice(from, to)) as Eleven); // a copy: one that is kept must not keep all
-    months.push(await withExactSums(sql, month, localFile));
+    while (to < found.length && fileOf[to] === i) to += 1;
+    const rows = toRowColumns(columns.map((column) => column.slice(from, to)) as Eleven); // a copy: one that is kept must not keep all
+    const services = found.texts[0]?.slice(from, to);
+    each.push(await withExactSums(sql, singleService || services === undefined ? rows : { ...rows, services }, localFile));
     from = to;
   }
-  if (from !== length) throw new TypeError('rows of several files came in another order than the files');
-  return months;
+  if (from !== found.length) throw new TypeError('rows of several files came in another order than the files');
+  return each;
 };
 
 const toRowColumns = (numbers: Eleven): RowColumns & { wide: Map<number, MinuteRow> } => {

@@ -153,18 +153,21 @@ export class SimulatedFiles {
   }
 
   viewFilesOf(connection: Connection): ViewFiles {
+    const columnsOf = (path: string, singleService: boolean) => {
+      const rows = decodeRows(this.get(path));
+      return { ...toColumns(rows), ...(singleService ? {} : { services: rows.map(({ service }) => service) }) };
+    };
     return {
       write: async (localFile, rows) => {
         this.work.set(localFile, encodeRows(rows));
       },
       read: async (path, { singleService = false } = {}) => {
         if (connection.isDead) return new Promise(() => undefined);
-        const rows = decodeRows(this.get(path));
-        return { ...toColumns(rows), ...(singleService ? {} : { services: rows.map(({ service }) => service) }) };
+        return columnsOf(path, singleService);
       },
-      readMonths: async (paths) => {
+      readTogether: async (paths, { singleService = false } = {}) => {
         if (connection.isDead) return new Promise(() => undefined);
-        return paths.map((path) => toColumns(decodeRows(this.get(path))));
+        return paths.map((path) => columnsOf(path, singleService));
       },
     };
   }

@@ -1,10 +1,11 @@
 import t from 'tap';
 import { groupsOfFiles, keptBytesOf, MonthCache } from '../../../actors/merger/month-cache.js';
 import { PositionGate } from '../../../actors/merger/position-gate.js';
-import { loadPart, monthReader } from '../../../actors/merger/view-files.js';
+import { type LoadedPart, loadEach, loadPart, monthReader } from '../../../actors/merger/view-files.js';
 import type { ViewFiles } from '../../../infra/sql/sql.js';
 import type { LocalStorage } from '../../../infra/storage/local.js';
 import type { MonthFile } from '../../../protocol/messages/batch.js';
+import type { PartStored } from '../../../protocol/messages/part-stored.js';
 import { columnsOf, countRows, Files, Partition } from './flow.js';
 
 const rowsOf = (minutes: number) =>
@@ -131,7 +132,7 @@ t.test('a file with another number of records than was promised is not answered 
       alone.push(path);
       return files.at(path);
     },
-    readMonths: async (paths) => paths.map((path) => files.at(path)),
+    readTogether: async (paths) => paths.map((path) => files.at(path)),
   };
   t.equal((await loadPart(storage, viewFiles, part))?.length, 1);
   await t.rejects(loadPart(storage, viewFiles, { ...part, to: 2 }), { code: 'E_PROMISE' });
@@ -153,6 +154,42 @@ t.test('a file with another number of records than was promised is not answered 
   t.same(alone, ['large'], 'small ones are read together');
   await t.rejects(monthReader(storage, viewFiles)([small, { ...small, msg_num: 2 }]), { code: 'E_PROMISE' });
 });
+
+t.test(
+  'parts are read some files at a time, in their order; where one is wrong, each of those beside it is left to be read alone',
+  async (t) => {
+    const files = new Files();
+    const partition = new Partition(0, files);
+    for (let i = 0; i < 150; i++) partition.readings.push({ service: 's', at: 1e12 + i, cpu: i, ram: 1, disk: 1, refusedBefore: 0 });
+    const parts = Array.from({ length: 150 }, (_, i) => partition.part(i, i + 1));
+    const storage = { local: async (path: string) => path } as unknown as LocalStorage;
+    const together: number[] = [];
+    const viewFiles = {
+      readTogether: async (paths: readonly string[]) => {
+        together.push(paths.length);
+        return paths.map((path) => files.at(path));
+      },
+    } as unknown as ViewFiles;
+    const load = async (some: readonly PartStored[], isNeeded?: (part: PartStored) => boolean) => {
+      const loaded: LoadedPart[] = [];
+      for await (const one of loadEach(storage, viewFiles, some, isNeeded)) loaded.push(one);
+      t.same(
+        loaded.map(({ part }) => part.from),
+        some.map(({ from }) => from),
+        'in their order',
+      );
+      return loaded.map(({ rows }) => rows?.cpu[0]);
+    };
+    const cpu = parts.map((_, i) => i);
+    t.same(await load(parts), cpu);
+    t.same(together, [64, 64, 22]);
+    const wrong = parts.with(70, { ...(parts[70] as PartStored), to: 90 });
+    t.same(await load(wrong), [...cpu.slice(0, 70), ...Array.from({ length: 58 }, () => undefined), ...cpu.slice(128)]);
+    together.length = 0;
+    t.same(await load(parts.slice(0, 10), ({ from }) => from >= 7), [...Array.from({ length: 7 }, () => undefined), ...cpu.slice(7, 10)]);
+    t.same(together, [3], 'what is not needed is not read');
+  },
+);
 
 t.test('M1: a question waits until the view has got as far as it asks, or for as long as it says', async (t) => {
   const gate = new PositionGate();

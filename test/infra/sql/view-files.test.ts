@@ -193,13 +193,20 @@ t.test(
       ['m-a', [{ service: 'a', minute: minute - 60_000, row: row({ disk: 7 }) }]],
     ];
     for (const [name, rows] of months) await files.write(file(name), rows, { service: rows[0]?.service ?? 'none' });
-    const together = await files.readMonths(months.map(([name]) => file(name)));
+    const together = await files.readTogether(
+      months.map(([name]) => file(name)),
+      { singleService: true },
+    );
     for (const [i, [name]] of months.entries()) t.strictSame(together[i], await files.read(file(name), { singleService: true }), name);
     const many = Array.from({ length: 300 }, (_, i) => file(i % 2 === 0 ? 'm-b' : 'm-a'));
-    const all = await files.readMonths(many);
+    const all = await files.readTogether(many, { singleService: true });
     t.ok(all.every(({ length }, i) => length === (i % 2 === 0 ? 3 : 1)));
-    t.strictSame(await files.readMonths([]), []);
-    await t.rejects(files.readMonths([file('m-a'), file('m-gone')]));
+    t.strictSame(await files.readTogether([], { singleService: true }), []);
+    await t.rejects(files.readTogether([file('m-a'), file('m-gone')], { singleService: true }));
+    const parts = [months.flatMap(([, rows]) => rows), [], months[0]?.[1] ?? []];
+    for (const [i, rows] of parts.entries()) await files.write(file(`part${i}`), rows, {});
+    const ofAll = await files.readTogether(parts.map((_, i) => file(`part${i}`)));
+    for (const [i, rows] of ofAll.entries()) t.strictSame(rows, await files.read(file(`part${i}`)), 'and files of several services');
   },
 );
 
