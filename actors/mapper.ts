@@ -31,6 +31,9 @@ export interface MapperEnvironment {
   readonly sql: Sql;
 }
 
+/** Tasks for one process at a time: from a storage that is elsewhere the end of one is scanned while the next one's bytes come. */
+export const tasksAtOnce = ({ readsInPlace }: Storage): number => (readsInPlace ? 1 : 2);
+
 /** @throws PromiseError (X1), FileMissingError (X4) */
 export const mapRange = async (task: RangeAssigned, { storage, sql }: MapperEnvironment): Promise<RangeMapped> => {
   if ((await storage.length(task.output)) !== undefined) return await reportThere(task, storage, sql); // X3
@@ -90,7 +93,7 @@ const chooseFiles = async (task: RangeAssigned, storage: Storage, workFile: stri
 /** Files that are copied at once: one alone leaves this machine waiting for the other. */
 const copiesAtOnceMax = 2;
 /** A scan of less costs more than it gains. */
-const scanBytesMin = 32 * 1024 * 1024;
+const scanBytesMin = 16 * 1024 * 1024;
 
 /** A file that can be scanned: a raw file in place, or some whole lines of a copy. */
 interface Piece {

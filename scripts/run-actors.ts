@@ -3,7 +3,7 @@ import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Logger } from 'pino';
 import { buffer } from '../actors/buffer.js';
-import { mapRange } from '../actors/mapper.js';
+import { mapRange, tasksAtOnce } from '../actors/mapper.js';
 import { merger } from '../actors/merger.js';
 import { reduceServices } from '../actors/reducer.js';
 import { scheduler } from '../actors/scheduler.js';
@@ -243,7 +243,8 @@ export const runActors = async (
   const startDashboard = names.includes('dashboard') ? await loadDashboard() : undefined;
   const actors = names.flatMap((name) => {
     if (name === 'dashboard') return startDashboard === undefined ? [] : [startDashboard(world, stop.signal)]; // one: it has a port
-    return Array.from({ length: settings.instances }, () => start(name, world, stop.signal));
+    const each = name === 'mapper' ? tasksAtOnce(world.storage) : 1;
+    return Array.from({ length: settings.instances * each }, () => start(name, world, stop.signal));
   });
   const ops = { port: 0, close: async (): Promise<void> => undefined };
   const metrics = new ActorMetrics(actors, (actor) => world.openBus(`${actor} metrics`));

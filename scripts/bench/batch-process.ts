@@ -7,14 +7,14 @@
 import { readFileSync } from 'node:fs';
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { mapRange } from '../../actors/mapper.js';
+import { mapRange, tasksAtOnce } from '../../actors/mapper.js';
 import { reduceServices } from '../../actors/reducer.js';
 import { writeManifest } from '../../actors/scheduler/manifest.js';
 import { chooseBuckets, chooseInputs, splitTasks } from '../../actors/scheduler/plan.js';
+import { atOnce } from '../../infra/at-once.js';
 import { type Duckdb, openDuckdb } from '../../infra/sql/duckdb.js';
 import { openStorage } from '../../infra/storage/open.js';
 import type { StoredFile } from '../../infra/storage/storage.js';
-import type { RangeMapped } from '../../protocol/messages/batch.js';
 import type { RawStored } from '../../protocol/messages/raw-stored.js';
 import { zeroPosition } from '../../protocol/range.js';
 
@@ -55,10 +55,9 @@ const makeBatch: Work = async ({ batch, base, cut, data, storage: address = 'loc
   const storage = await openStorage({ storage: address, data, copiesBytesMax: 2 ** 30 });
   const from = base?.cut ?? zeroPosition(cut.length);
   const groups = chooseInputs(from, cut, [], new Map(), commits);
-  const inputs: RangeMapped[] = [];
-  for (const [task, taskInputs] of splitTasks(groups).entries()) {
-    inputs.push(await mapRange({ batch, task, inputs: taskInputs, output: `minutes/${batch}/${task}.parquet` }, { storage, sql }));
-  }
+  const inputs = await atOnce([...splitTasks(groups).entries()], tasksAtOnce(storage), ([task, taskInputs]) =>
+    mapRange({ batch, task, inputs: taskInputs, output: `minutes/${batch}/${task}.parquet` }, { storage, sql }),
+  );
   mapped();
   const buckets = chooseBuckets(groups);
   const listings: StoredFile[] = [];

@@ -28,6 +28,8 @@ export const benchHdfsBatch = async (
     await writeFile(commits, JSON.stringify(raw.add(records, 0, spanOf(records))));
     const home = await openStorage({ storage, data, copiesBytesMax: 2 ** 30 });
     for (const file of await filesBelow(join(data, 'raw'))) await home.create(relative(data, file), await readFile(file));
+    tell('the servers read all of it once: of a JVM that was just started every byte costs twice as much');
+    for (const path of await home.list('raw')) for await (const _ of home.stream(path));
     await home.close();
     const order = { work: 'batch', data, commits, batch: '000001', base: null, cut: raw.position, ...engineBounds } as const;
     tell('the batch, from the local folder and from HDFS');
