@@ -93,7 +93,7 @@ const chooseFiles = async (task: RangeAssigned, storage: Storage, workFile: stri
 /** Files that are copied at once: one alone leaves this machine waiting for the other. */
 const copiesAtOnceMax = 2;
 /** A scan of less costs more than it gains. */
-const scanBytesMin = 16 * 1024 * 1024;
+const scanBytesMin = 32 * 1024 * 1024;
 
 /** A file that can be scanned: a raw file in place, or some whole lines of a copy. */
 interface Piece {

@@ -194,7 +194,7 @@ t.test('of a storage that is elsewhere some files are copied at once, not all', 
 });
 
 t.test('X1: rows, doubles and gaps of large files that are scanned while they are copied are those of all together', async (t) => {
-  const host = 'h'.repeat(1_000_000); // 40 lines are more than two scans must have: each file comes in pieces
+  const host = 'h'.repeat(1_000_000); // 40 lines are more than one scan must have: the first file comes in three pieces
   const lines = [0, 80, 120].map((from, file) =>
     records(from, from + (file === 0 ? 80 : 40), (offset) => ({ host, timestamp: 1_700_000_000_000 + (offset % 9) * 13_000 })),
   );
