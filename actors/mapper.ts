@@ -98,6 +98,7 @@ const scanBytesMin = 32 * 1024 * 1024;
 /** A file that can be scanned: a raw file in place, or some whole lines of a copy. */
 interface Piece {
   readonly file: string;
+  /** That were copied: none of a file in place, for all of those are scanned together. */
   readonly bytes: number;
   readonly of: RawCopy;
 }
@@ -108,7 +109,7 @@ async function* asTheyCome(files: readonly RawCopy[], storage: Storage): AsyncGe
   let bytes = 0;
   for await (const piece of piecesOf(files, storage)) {
     come.push(piece);
-    if (piece.of.isCopy) bytes += piece.bytes;
+    bytes += piece.bytes;
     if (bytes < scanBytesMin) continue;
     yield come;
     come = [];
@@ -124,7 +125,8 @@ async function* piecesOf(files: readonly RawCopy[], storage: Storage): AsyncGene
   let wake = (): void => undefined;
   const copies = files.filter(({ isCopy }) => isCopy);
   const copying = atOnce(copies, copiesAtOnceMax, async (copy) => {
-    for await (const piece of isLeft ? [] : copyInPieces(copy, storage)) {
+    if (isLeft) return;
+    for await (const piece of copyInPieces(copy, storage)) {
       come.push(piece);
       wake();
       if (isLeft) return;
@@ -135,7 +137,7 @@ async function* piecesOf(files: readonly RawCopy[], storage: Storage): AsyncGene
   });
   copying.catch(() => undefined); // it is waited for below
   try {
-    for (const of of files) if (!of.isCopy) yield { file: of.file, bytes: neededOf(of.inputs), of };
+    for (const of of files) if (!of.isCopy) yield { file: of.file, bytes: 0, of };
     for (;;) {
       const piece = come.shift();
       if (piece !== undefined) yield piece;

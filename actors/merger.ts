@@ -128,7 +128,7 @@ const buildUpper = async (state: MergerState, batch: string, cut: readonly numbe
   state.brokenUpper = undefined;
   const { viewFiles } = await env.engine();
   for await (const { part, rows: read } of loadEach(env.storage, viewFiles, beginUpper(view, batch, cut))) {
-    const { rows, fault } = read === undefined ? await loadPartOrFault(env, part) : { rows: read, fault: undefined };
+    const { rows, fault } = await loadPartOrFault(env, part, read);
     if (fault !== undefined) state.brokenUpper = { batch, reason: fault.reason };
     else addToUpper(view, batch, part, rows);
   }

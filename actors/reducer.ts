@@ -16,13 +16,14 @@ import { readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { FileExistsError } from '../infra/errors.js';
 import type { Sql } from '../infra/sql/sql.js';
+import { localFiles } from '../infra/storage/local-files.js';
 import type { Storage } from '../infra/storage/storage.js';
 import { type ExactSums, exactSumsKey, formatExactSums } from '../protocol/exact-sums.js';
 import type { Manifest, MonthFile, ServiceListing, ServicesAssigned, ServicesReduced } from '../protocol/messages/batch.js';
 import { copyToParquet, messageType, viewFormat } from '../protocol/minute-row-sql.js';
 import { encodeName, serviceBucket } from '../protocol/name-code.js';
 import { sha256Of } from '../protocol/sha256.js';
-import { exactSumsOf, fromInputs, localFiles, makeView, type TouchedMonth } from './reducer/month-view.js';
+import { exactSumsOf, fromInputs, makeView, type TouchedMonth } from './reducer/month-view.js';
 
 export interface ReducerEnvironment {
   readonly storage: Storage;

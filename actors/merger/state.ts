@@ -157,7 +157,7 @@ export const applyOrFault = async (
     return { outcome: 'rebuild', fault: { reason, partition, to } };
   }
   if (first !== 'file') return { outcome: first, fault: undefined };
-  const { rows, fault } = read === undefined ? await loadPartOrFault(env, part) : { rows: read, fault: undefined };
+  const { rows, fault } = await loadPartOrFault(env, part, read);
   const outcome = applyPart(view, part, rows);
   return { outcome: outcome === 'file' || outcome === 'gap' ? 'ignored' : outcome, fault };
 };
@@ -165,8 +165,13 @@ export const applyOrFault = async (
 /** Whether a file is gone, or is not what whoever named it says. */
 export const isNotAsStored = (error: unknown): boolean => error instanceof PromiseError || error instanceof FileMissingError;
 
-/** A part's rows, or what is wrong with its file: then nothing may be answered from what has it. */
-export const loadPartOrFault = async (env: Env, part: PartStored): Promise<{ rows: RowColumns | null; fault: Fault | undefined }> => {
+/** A part's rows, unless they were `read` already, or what is wrong with its file: then nothing may be answered from what has it. */
+export const loadPartOrFault = async (
+  env: Env,
+  part: PartStored,
+  read?: RowColumns | null,
+): Promise<{ rows: RowColumns | null; fault: Fault | undefined }> => {
+  if (read !== undefined) return { rows: read, fault: undefined };
   try {
     return { rows: await loadPart(env.storage, (await env.engine()).viewFiles, part), fault: undefined };
   } catch (error) {

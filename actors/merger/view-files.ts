@@ -1,7 +1,8 @@
 /** Reading the files of a view: checked against length, hash and number of records before anything is answered from them. */
-import { ahead, atOnce } from '../../infra/at-once.js';
+import { ahead } from '../../infra/at-once.js';
 import { PromiseError } from '../../infra/errors.js';
 import type { RowColumns, ViewFiles } from '../../infra/sql/sql.js';
+import { localFiles } from '../../infra/storage/local-files.js';
 import type { Storage, StoredFile } from '../../infra/storage/storage.js';
 import type { MonthFile } from '../../protocol/messages/batch.js';
 import type { PartStored } from '../../protocol/messages/part-stored.js';
@@ -36,9 +37,6 @@ export interface LoadedPart {
 /** Files of parts that are read at once: opening a small one costs more than its rows. */
 const partsTogetherMax = 64;
 const partBytesTogetherMax = 2 * 1024 * 1024;
-/** A storage that is far away takes its time for each file: so many are brought here at once. */
-const broughtAtOnceMax = 16;
-
 /** Parts in their order with the rows of those that are needed, some files at a time; the next are read meanwhile. */
 export async function* loadEach(
   storage: Storage,
@@ -47,8 +45,8 @@ export async function* loadEach(
   isNeeded = (_: PartStored): boolean => true,
 ): AsyncGenerator<LoadedPart> {
   const read = async ({ named, rows }: PartGroup): Promise<void> => {
-    const files = await atOnce(named, broughtAtOnceMax, ({ file }) => storage.local(file.path, file));
-    for (const [i, columns] of (await viewFiles.readTogether(files)).entries()) {
+    const files = named.map(({ file }) => file);
+    for (const [i, columns] of (await viewFiles.readTogether(await localFiles(storage, files))).entries()) {
       const part = named[i] as NamedPart;
       mustHold(part, columns);
       rows.set(part, columns);
@@ -98,29 +96,20 @@ export const loadParts = async (storage: Storage, viewFiles: ViewFiles, parts: r
   return table;
 };
 
-/** So many files are checked against their length and hash at a time. */
-const checkedTogether = 8;
-
 /** @throws PromiseError, FileMissingError */
 export const monthReader =
   (storage: Storage, viewFiles: ViewFiles): ReadMonths =>
   async (files) => {
-    const localFiles: string[] = [];
-    for (let from = 0; from < files.length; from += checkedTogether) {
-      const some = files.slice(from, from + checkedTogether);
-      localFiles.push(...(await Promise.all(some.map((file) => storage.local(file.path, file)))));
-    }
+    const paths = await localFiles(storage, files);
     const isTogether = files.map(({ rows }) => files.length > 1 && rows <= togetherRowsMax);
     const together = await viewFiles.readTogether(
-      localFiles.filter((_, i) => isTogether[i]),
+      paths.filter((_, i) => isTogether[i]),
       { singleService: true },
     );
     let next = 0;
     const months: RowColumns[] = [];
     for (const [i, file] of files.entries()) {
-      const columns = isTogether[i]
-        ? (together[next++] as RowColumns)
-        : await viewFiles.read(localFiles[i] as string, { singleService: true });
+      const columns = isTogether[i] ? (together[next++] as RowColumns) : await viewFiles.read(paths[i] as string, { singleService: true });
       mustBeAsNamed(file, columns);
       months.push(columns);
     }

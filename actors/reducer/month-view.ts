@@ -1,10 +1,10 @@
 /**
  * The rows of some months as a table: the base's merged with the new ones (R1 of the reducer).
  */
-import { atOnce } from '../../infra/at-once.js';
 import { PromiseError } from '../../infra/errors.js';
 import type { Sql } from '../../infra/sql/sql.js';
-import type { Storage, StoredFile } from '../../infra/storage/storage.js';
+import { localFiles } from '../../infra/storage/local-files.js';
+import type { Storage } from '../../infra/storage/storage.js';
 import { type ExactSums, exactBelow, exactSumsKey, parseExactSums } from '../../protocol/exact-sums.js';
 import { groupBy } from '../../protocol/group-by.js';
 import type { MonthFile, ServicesAssigned } from '../../protocol/messages/batch.js';
@@ -18,13 +18,6 @@ export interface TouchedMonth {
   readonly rows: number;
   readonly base?: MonthFile;
 }
-
-/** Of a storage elsewhere each file costs some calls, one after the other. */
-const filesAtOnceMax = 8;
-
-/** Local paths of files, each checked to be as it was named, in their order (R3). */
-export const localFiles = (storage: Storage, files: readonly StoredFile[]): Promise<string[]> =>
-  atOnce(files, filesAtOnceMax, ({ path, bytes, sha256 }) => storage.local(path, { bytes, sha256 }));
 
 /** The mappers' rows; `$inputs` are their files. */
 export const fromInputs = 'read_parquet($inputs, hive_partitioning = false)';

@@ -85,8 +85,8 @@ const readTogether = async (sql: Duckdb, localFiles: readonly string[], singleSe
     let to = from;
     while (to < found.length && fileOf[to] === i) to += 1;
     const rows = toRowColumns(columns.map((column) => column.slice(from, to)) as Eleven); // a copy: one that is kept must not keep all
-    const services = found.texts[0]?.slice(from, to);
-    each.push(await withExactSums(sql, singleService || services === undefined ? rows : { ...rows, services }, localFile));
+    const services = singleService ? {} : { services: (found.texts[0] as readonly string[]).slice(from, to) };
+    each.push(await withExactSums(sql, { ...rows, ...services }, localFile));
     from = to;
   }
   if (from !== found.length) throw new TypeError('rows of several files came in another order than the files');

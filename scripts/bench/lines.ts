@@ -91,10 +91,10 @@ const nextBatch: RunLine = async ({ records, tell }) => {
   const result = await benchBatch(records, { tell });
   const first = result.batch;
   const figures = [
-    ['after the week', result.next, 0.15],
-    ['late, all over the week', result.late, 0.2], // harsher than what is promised: it touches two rows in five
+    ['after the week', result.next],
+    ['late, all over the week', result.late],
   ] as const;
-  return figures.flatMap(([where, report, required]) =>
+  return figures.flatMap(([where, report]) =>
     report === undefined
       ? []
       : [
@@ -106,7 +106,7 @@ const nextBatch: RunLine = async ({ records, tell }) => {
             against: `the batch from zero, ${first.cpuSeconds.toFixed(2)} s CPU`,
             againstMeasured: first.cpuSeconds,
             is: 'most' as const,
-            required,
+            required: 0.15,
             goal: 0.06,
             more: {
               'map s CPU': report.mapCpuSeconds,

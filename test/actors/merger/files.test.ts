@@ -156,7 +156,7 @@ t.test('a file with another number of records than was promised is not answered 
 });
 
 t.test(
-  'parts are read some files at a time, in their order; where one is wrong, each of those beside it is left to be read alone',
+  'parts are read some files at a time, in their order; one that is wrong, and those of its group behind it, are left to be read alone',
   async (t) => {
     const files = new Files();
     const partition = new Partition(0, files);

@@ -144,6 +144,20 @@ const faults = (t: Test, hdfs: Hdfs): void => {
     t.equal((await storage.read('raw/d/f', 2, 5)).toString(), '234');
   });
 
+  t.test('H7: of a file that cannot be read for being left open HDFS is asked to close it, and nothing in it changes', async (t) => {
+    const { storage, proxy } = await openThrough(t, hdfs);
+    await storage.create('raw/d/f', Buffer.from('one\n'));
+    const exception = { exception: 'CannotObtainBlockLengthException', message: 'Cannot obtain block length' };
+    const answered = faultOnce(proxy, ({ operation, bytes }) => operation === 'OPEN' && bytes, {
+      status: 403,
+      body: { RemoteException: exception },
+    });
+    await t.rejects(storage.read('raw/d/f', 0, 4), { code: 'E_STORAGE', message: /CannotObtainBlockLength/ });
+    t.ok(answered());
+    t.equal(proxy.seen.get('APPEND'), 2, 'an append of nothing, in two steps');
+    t.equal((await storage.read('raw/d/f')).toString(), 'one\n');
+  });
+
   t.test('of two NameNodes the one that answers is asked', async (t) => {
     const storage = await open(t, `127.0.0.1:1,${hdfs.address}`);
     await storage.create('views/x', Buffer.from('content'));
