@@ -27,6 +27,7 @@ import { minuteOf } from '../protocol/minute-row.js';
 import type { Segment } from '../protocol/segment.js';
 import { sha256Of } from '../protocol/sha256.js';
 import { dateOf } from '../protocol/time.js';
+import { Slabs } from './uploader/slabs.js';
 
 /** Files that are kept open for appending; the least recently used is left, and its date goes on in a new one. */
 const openFilesMax = 256;
@@ -38,7 +39,8 @@ const dayMs = 86_400_000;
 
 /** The records of one date that wait for the next upload. */
 interface Waiting {
-  readonly pieces: Uint8Array[];
+  /** Its first `bytes` bytes. */
+  slab: Buffer;
   bytes: number;
   records: number;
   readonly fromOffset: number;
@@ -61,6 +63,7 @@ export interface UploaderState {
   at: SegmentsAt;
   readonly waiting: Map<string, Waiting>;
   waitingBytes: number;
+  readonly slabs: Slabs;
   /** By date, least recently used first. */
   readonly files: Map<string, OpenFile>;
   counts: { uploads: number; bytes: number; files: number };
@@ -80,10 +83,12 @@ const addPiece = (
   const date = dateOf(at);
   let waiting = state.waiting.get(date);
   if (waiting === undefined) {
-    waiting = { pieces: [], bytes: 0, records: 0, fromOffset: offset, minuteMin: minuteOf(minMs), minuteMax: minuteOf(maxMs) };
+    const slab = state.slabs.withRoom(undefined, 0, piece.byteLength);
+    waiting = { slab, bytes: 0, records: 0, fromOffset: offset, minuteMin: minuteOf(minMs), minuteMax: minuteOf(maxMs) };
     state.waiting.set(date, waiting);
   }
-  waiting.pieces.push(piece);
+  waiting.slab = state.slabs.withRoom(waiting.slab, waiting.bytes, piece.byteLength);
+  waiting.slab.set(piece, waiting.bytes);
   waiting.bytes += piece.byteLength;
   waiting.records += records;
   waiting.minuteMin = Math.min(waiting.minuteMin, minuteOf(minMs));
@@ -130,6 +135,7 @@ const fileFor = (state: UploaderState, date: string, offset: number, bytesMax: n
 
 interface Append {
   readonly path: string;
+  readonly slab: Buffer;
   readonly bytes: Uint8Array;
   readonly lengthBefore: number;
 }
@@ -140,8 +146,9 @@ const upload = (state: UploaderState, rawFileBytesMax: number, now: number): Out
   const files: CommittedBytes[] = [];
   for (const [date, waiting] of state.waiting) {
     const file = fileFor(state, date, waiting.fromOffset, rawFileBytesMax);
-    const bytes = Buffer.concat(waiting.pieces);
-    appends.push({ path: file.path, bytes, lengthBefore: file.bytes });
+    const { slab } = waiting;
+    const bytes = slab.subarray(0, waiting.bytes);
+    appends.push({ path: file.path, slab, bytes, lengthBefore: file.bytes });
     files.push({
       path: file.path,
       fromByte: file.bytes,
@@ -153,7 +160,7 @@ const upload = (state: UploaderState, rawFileBytesMax: number, now: number): Out
     });
     file.bytes += bytes.byteLength;
   }
-  const { partition, at } = state;
+  const { partition, at, slabs } = state;
   const subject = `raw.stored.${partition}`;
   const body: RawStored = { partition, from: state.committed, to: at.offset, files, segments: { sequence: at.sequence, chain: at.chain } };
   state.counts.uploads += 1;
@@ -164,7 +171,7 @@ const upload = (state: UploaderState, rawFileBytesMax: number, now: number): Out
   state.committedSequence = at.sequence;
   state.committedAt = now;
   return [
-    { do: 'work', what: 'append to raw files', run: ({ storage }) => appendAll(storage, appends) },
+    { do: 'work', what: 'append to raw files', run: ({ storage }) => appendAll(storage, appends, slabs) },
     { do: 'publish', message: 'raw.stored', subject, body: JSON.stringify(body), fence: subject },
   ];
 };
@@ -180,12 +187,13 @@ const commitNothing = (state: UploaderState, now: number): Output[] => {
   return [{ do: 'publish', message: 'raw.stored', subject, body: JSON.stringify(body), fence: subject }];
 };
 
-const appendAll = async (storage: Env['storage'], appends: readonly Append[]): Promise<void> => {
+const appendAll = async (storage: Env['storage'], appends: readonly Append[], slabs: Slabs): Promise<void> => {
   let next = 0;
   const work = async (): Promise<void> => {
     for (let append = appends[next++]; append !== undefined; append = appends[next++]) {
       if (append.lengthBefore === 0) await storage.create(append.path, append.bytes);
       else await storage.append(append.path, append.bytes, append.lengthBefore);
+      slabs.giveBack(append.slab, append.bytes.byteLength); // of one that failed the storage may still send
     }
   };
   await Promise.all(Array.from({ length: Math.min(appendsAtOnceMax, appends.length) }, work));
@@ -239,6 +247,7 @@ const begin = async ({ bus }: Env, partition: number): Promise<Beginning<Uploade
       at,
       waiting: new Map(),
       waitingBytes: 0,
+      slabs: new Slabs(),
       files: new Map(),
       counts: { uploads: 0, bytes: 0, files: 0 },
     },

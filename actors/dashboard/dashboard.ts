@@ -34,7 +34,8 @@ export interface Dashboard extends RunningActor {
 }
 
 /** What is kept of the newest events for readers that come back. */
-const ringBytesMax = 8 * 1024 * 1024;
+/** At 200 events a second a quarter of a minute: who was away for longer asks anew, which costs one answer. */
+const ringBytesMax = 2 * 1024 * 1024;
 
 const urlOf = ({ address, family, port }: AddressInfo): string => `http://${family === 'IPv6' ? `[${address}]` : address}:${port}`;
 

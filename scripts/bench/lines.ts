@@ -140,7 +140,7 @@ const query: RunLine = async () =>
     });
   });
 
-const memory: RunLine = async ({ seconds = 30 }) => {
+const memory: RunLine = async ({ seconds = 60 }) => {
   const { first, later } = await benchMemory(seconds, 20_000);
   const peak = first.pssMB > later.pssMB ? first : later;
   return [

@@ -134,7 +134,7 @@ export const runSystem = async ({ settings: given, signal, program, everyMs, any
     stops.push(async () => {
       for (const stop of stopping) await stop();
     });
-    for (const { name, actors, isOne, youngMiB } of processLayout) {
+    for (const { name, actors, isOne, oldGrowthPercent } of processLayout) {
       // Several instances are processes of their own, so that one that dies leaves the others working.
       const alike = await Promise.all(
         Array.from({ length: isOne ? 1 : settings.instances }, (_, i) => {
@@ -143,7 +143,7 @@ export const runSystem = async ({ settings: given, signal, program, everyMs, any
             settings: { ...settings, instances: 1, opsPort: nextOpsPort() },
             ...(isOne && { observes }),
           };
-          return keep(i === 0 ? name : `${name} ${i + 1}`, () => launchActors(order, youngMiB, logFile), {
+          return keep(i === 0 ? name : `${name} ${i + 1}`, () => launchActors(order, oldGrowthPercent, logFile), {
             log,
             isFinal,
             onBack: tellPids,

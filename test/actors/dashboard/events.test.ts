@@ -181,6 +181,14 @@ t.test('the ring: bounded, and honest about its floor', (t) => {
   t.ok((ring.since([198], all) ?? []).length > 0);
   const held = ring.since([190], all) ?? [];
   t.ok(held.reduce((sum, { text }) => sum + text.length, 0) <= 10_000);
+  for (let at = 190; at < 200; at++) t.equal(held[at - 190]?.text.toString(), event(at).text.toString(), 'as it was, wherever it lies');
+  ring.add([event(200), viewEvent(update('x'.repeat(20_000), [201]))]);
+  t.equal(ring.since([201], all), undefined, 'larger than the ring: nothing is kept');
+  ring.add([event(202)]);
+  t.same(
+    ring.since([202], all)?.map(({ service, position }) => [service, position]),
+    [['web', [202]]],
+  );
   t.end();
 });
 
