@@ -20,10 +20,10 @@ import { localFiles } from '../infra/storage/local-files.js';
 import type { Storage } from '../infra/storage/storage.js';
 import { type ExactSums, exactSumsKey, formatExactSums } from '../protocol/exact-sums.js';
 import type { Manifest, MonthFile, ServiceListing, ServicesAssigned, ServicesReduced } from '../protocol/messages/batch.js';
-import { copyToParquet, messageType, viewFormat } from '../protocol/minute-row-sql.js';
+import { copyToParquet, messageType, projectRows, viewFormat } from '../protocol/minute-row-sql.js';
 import { encodeName, serviceBucket } from '../protocol/name-code.js';
 import { sha256Of } from '../protocol/sha256.js';
-import { exactSumsOf, fromInputs, makeView, type TouchedMonth } from './reducer/month-view.js';
+import { fromInputs, makeView, type TouchedMonth } from './reducer/month-view.js';
 
 export interface ReducerEnvironment {
   readonly storage: Storage;
@@ -133,10 +133,9 @@ const writeGroup = async (
   inputs: readonly string[],
   group: readonly TouchedMonth[],
 ): Promise<MonthFile[]> => {
-  await makeView(task, { storage, sql }, inputs, group);
-  const exact = await exactSumsOf(sql, group);
-  const counts = await sql.rows(`SELECT i, count(*) AS rows, sum(msg_num) AS messages, max(msg_num) AS messages_max,
-    max(time_stamp) AS newest FROM view GROUP BY i ORDER BY i`);
+  const exact = await makeView(task, { storage, sql }, inputs, group);
+  const counts = await sql.rows(`SELECT i, count(*) AS rows, sum(messages) AS messages, max(messages) AS messages_max,
+    max(minute) AS newest FROM view GROUP BY i ORDER BY i`);
   const adopting: Promise<MonthFile>[] = [];
   try {
     // a month without rows has no file
@@ -148,7 +147,7 @@ const writeGroup = async (
         month,
         rows: Number(count.rows),
         msg_num: Number(count.messages),
-        newest: Date.parse(String(count.newest)),
+        newest: Number(count.newest),
         localFile: join(storage.workFolder, `${task.batch}-${task.task}-${randomUUID()}.parquet`),
       };
       await copyMonth(task, sql, copy, messageType(Number(count.messages_max)), exact.get(copy.i));
@@ -180,8 +179,7 @@ const copyMonth = async (
   type: 'INTEGER' | 'BIGINT',
   wide: ExactSums[] | undefined,
 ): Promise<void> => {
-  const select = `SELECT * EXCLUDE (i) REPLACE (msg_num::${type} AS msg_num) FROM view WHERE i = $i`;
-  const [copy, parameters] = copyToParquet(select, viewFormat, localFile, {
+  const [copy, parameters] = copyToParquet(projectRows('(FROM view WHERE i = $i)', type), viewFormat, localFile, {
     batch,
     service,
     month,

@@ -62,6 +62,18 @@ export const mergeRows = (rows: string, keys: readonly string[] = []): string =>
     also(keys),
   );
 
+/** Rows of two tables merged, each of which has a service's minute at most once. `key`: a column that stands for the service. */
+export const joinRows = (one: string, other: string, key = 'service'): string => {
+  const more = key === 'service' ? '' : also([key]);
+  const peak = (table: string, r: string) => `${table}.max_${r} * 65536 + (59999 - (${table}.max_${r}_at - ${table}.minute))`;
+  return unfoldPeaks(
+    `SELECT coalesce(a.service, b.service) AS service, minute,
+    ${each((r) => `coalesce(a.${r}, 0) + coalesce(b.${r}, 0) AS ${r}, greatest(${peak('a', r)}, ${peak('b', r)}) AS peak_${r}`)},
+    coalesce(a.messages, 0) + coalesce(b.messages, 0) AS messages${more} FROM ${one} AS a FULL JOIN ${other} AS b USING (${key}, minute)`,
+    more,
+  );
+};
+
 /** A minute (ms) as in the column time_stamp. */
 export const timeStamp = (minute: string): string => `strftime(make_timestamp_ms(${minute}::BIGINT), '%Y-%m-%dT%H:%M:%SZ')`;
 

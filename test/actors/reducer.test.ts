@@ -202,6 +202,33 @@ t.test('R1: sums past 2^52 and 2^53 survive a merge with the base exactly', asyn
   }
 });
 
+t.test('R3: a base file with a sum that a double does not give back, and no exact one for it, fails the task', async (t) => {
+  const local = `${folder.storage.workFolder}/lacking.parquet`;
+  const day = Date.UTC(2026, 10, 23);
+  await folder.sql.run(
+    `COPY (SELECT 'web' AS service, strftime(make_timestamp_ms(${day} + m * 60000), '%Y-%m-%dT%H:%M:%SZ') AS time_stamp,
+    4294967296.5 - m AS cpu, 1.0 AS ram, 1.0 AS disk, time_stamp AS max_cpu_time, 1.0 AS max_cpu, time_stamp AS max_ram_time,
+    1.0 AS max_ram, time_stamp AS max_disk_time, 1.0 AS max_disk, 500000 AS msg_num FROM range(3) AS minutes(m))
+    TO '${local}' (FORMAT parquet)`,
+  );
+  const { existed: _, ...file } = await folder.storage.adopt(local, 'views/batch/web/2026-11.001000.parquet');
+  const content = Buffer.from(JSON.stringify({ files: [{ service: 'web', month: '2026-11', ...file, rows: 3, msg_num: 1_500_000 }] }));
+  await folder.storage.create('views/batch/001000.json', content);
+  const base = {
+    path: 'views/batch/001000.json',
+    bytes: content.length,
+    sha256: createHash('sha256').update(content).digest('hex'),
+  };
+  const at = (minute: number) => [record(0, { service: 'web', timestamp: day + minute * 60_000 })];
+  for (const [i, minute] of [0, 1].entries()) {
+    const mapped = await mapAll(`00100${i + 1}`, at(minute));
+    await t.rejects(reduce(folder, `00100${i + 1}`, mapped, { base }), {
+      code: 'E_PROMISE',
+      message: /exact_sums of 2026-11-23T00:00:00Z/,
+    });
+  }
+});
+
 t.test('R3: a missing or changed input, base file or manifest fails the task', async (t) => {
   const base = await reduce(folder, '000601', await mapAll('000601', records(0, 300)));
   const mapped = await mapAll('000602', records(300, 600));

@@ -148,6 +148,28 @@ t.test('U3: after a torn append the life ends, and the next one goes on in a new
   t.equal(filesOf(await check(t, world)).length, 2);
 });
 
+t.test('U4: what an append has not taken yet is not written over by what is gathered meanwhile', async (t) => {
+  const world = await openWorld(t, { uploadEvery: '10ms' });
+  const slowly = async (bytes: Uint8Array, write: () => Promise<void>): Promise<void> => {
+    const before = Buffer.from(bytes);
+    await new Promise((resolve) => setTimeout(resolve, 40));
+    t.ok(before.equals(bytes));
+    await write();
+  };
+  const storage = storageWith(world.storage, {
+    create: (path, bytes) => slowly(bytes, () => world.storage.create(path, bytes)),
+    append: (path, bytes, lengthBefore) => slowly(bytes, () => world.storage.append(path, bytes, lengthBefore)),
+  });
+  const life = await world.live(uploader, 0, { storage });
+  for (let i = 0; i < 60; i++) {
+    await world.seal(0, readings(50 + i, day + i * 1_000 - (i % 3) * 86_400_000));
+    await new Promise((resolve) => setTimeout(resolve, 5));
+  }
+  await life.reached(60 * 50 + (59 * 60) / 2);
+  await life.stop();
+  t.ok((await check(t, world)).length > 3, 'several uploads');
+});
+
 t.test('U2: the late commit of a paused owner is refused, and what it has appended stays uncommitted', async (t) => {
   const world = await openWorld(t, { uploadEvery: '20ms' });
   let appended: () => void = () => undefined;

@@ -6,7 +6,7 @@ import t from 'tap';
 import { openDuckdb } from '../../infra/sql/duckdb.js';
 import type { Sql } from '../../infra/sql/sql.js';
 import { addRecord, copyRow, emptyRow, equalRows, type MinuteRow, mergeInto, minuteOf, toViewRow } from '../../protocol/minute-row.js';
-import { aggregateRecords, mergeRows, projectRows, restoreRows, rowColumns } from '../../protocol/minute-row-sql.js';
+import { aggregateRecords, joinRows, mergeRows, projectRows, restoreRows, rowColumns } from '../../protocol/minute-row-sql.js';
 import { parseSum, toMillionths } from '../../protocol/units.js';
 
 const folder = await mkdtemp(join(tmpdir(), 'minute-row-'));
@@ -100,7 +100,8 @@ const rowsOf = (found: Record<string, unknown>[]): Rows =>
     }),
   );
 
-const sqlRows = (partials: readonly (readonly Reading[])[]): Promise<Rows> =>
+/** Merged at once, and joined one after the other. */
+const sqlRows = (partials: readonly (readonly Reading[])[]): Promise<[Rows, Rows]> =>
   sql.session(async (session) => {
     for (const [i, readings] of partials.entries()) {
       await tableOf(
@@ -110,8 +111,9 @@ const sqlRows = (partials: readonly (readonly Reading[])[]): Promise<Rows> =>
         session,
       );
     }
-    const all = partials.map((_, i) => aggregateRecords(`r${i}`)).join(' UNION ALL ');
-    return rowsOf(await session.rows(mergeRows(`(${all})`)));
+    const parts = partials.map((_, i) => aggregateRecords(`r${i}`));
+    const merged = rowsOf(await session.rows(mergeRows(`(${parts.join(' UNION ALL ')})`)));
+    return [merged, rowsOf(await session.rows(parts.reduce((one, other) => joinRows(`(${one})`, `(${other})`))))];
   });
 
 const same = (a: Rows, b: Rows): boolean => a.size === b.size && [...a].every(([key, row]) => equalRows(row, b.get(key) ?? emptyRow()));
@@ -142,7 +144,9 @@ t.test('TypeScript, SQL and a count by brute force agree to the bit, however the
         t.ok(same(addAll(readings), counted), 'added one by one');
         t.ok(same(mergeAll(partials.map(addAll)), counted), 'merged');
         t.ok(same(mergeAll(partials.map(addAll).reverse()), counted), 'merged the other way round');
-        t.ok(same(await sqlRows(partials), counted), 'by SQL');
+        const [merged, joined] = await sqlRows(partials);
+        t.ok(same(merged, counted), 'by SQL');
+        t.ok(same(joined, counted), 'by SQL, joined');
       },
     ),
     { numRuns: 100 },
