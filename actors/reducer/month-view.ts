@@ -52,7 +52,10 @@ export const makeView = async (
   // Sorted as numbers: with the times as text it costs five times as much.
   const make = (rows: string, parameters: Record<string, string[]>) =>
     sql.run(`CREATE OR REPLACE TEMP TABLE view AS FROM (${rows}) ORDER BY i, minute`, parameters);
-  const fresh = inputs.length === 0 ? undefined : mergeRows(`(FROM ${fromInputs} ${ofMonths})`, ['i']);
+  const ofInputs = `FROM ${fromInputs} ${ofMonths}`;
+  // A file of a mapper has each row once.
+  const merged = inputs.length > 1 ? mergeRows(`(${ofInputs})`, ['i']) : `SELECT i, ${rowColumns.join(', ')} ${ofInputs}`;
+  const fresh = inputs.length > 0 ? merged : undefined;
   if (files.length === 0 && fresh !== undefined) {
     await make(fresh, { inputs: [...inputs] });
     return await exactSumsOf(sql, group, []);
@@ -67,10 +70,7 @@ export const makeView = async (
   const exactly = rowColumns.join(', ').replaceAll(/\b(cpu|ram|disk)\b/g, 'coalesce(exact.$1, row.$1) AS $1');
   const old = `(SELECT i, ${exactly} FROM (${restoreRows(kept)}) AS row LEFT JOIN exact USING (service, minute) ${ofMonths})`;
   if (fresh === undefined) await make(old, { files });
-  else {
-    await sql.run(`CREATE OR REPLACE TEMP TABLE fresh AS ${fresh}`, { inputs: [...inputs] });
-    await make(joinRows(old, 'fresh', 'i'), { files });
-  }
+  else await make(joinRows(old, `(${fresh})`, 'i'), { files, inputs: [...inputs] });
   return await exactSumsOf(sql, group, large);
 };
 
