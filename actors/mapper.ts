@@ -200,8 +200,7 @@ async function* bytesOf(inputs: readonly RawInput[], storage: Storage): AsyncGen
  * be read becomes NULL, or is left out, and is missing in the counts.
  */
 const records = `read_json($files, format = 'newline_delimited', ignore_errors = true, hive_partitioning = false,
-    maximum_object_size = 4194304, filename = true, columns = {"offset": 'BIGINT', service: 'VARCHAR',
-    "timestamp": 'BIGINT', cpu: 'DOUBLE', ram: 'DOUBLE', disk: 'DOUBLE'})
+    filename = true, columns = {"offset": 'BIGINT', service: 'VARCHAR', "timestamp": 'BIGINT', cpu: 'DOUBLE', ram: 'DOUBLE', disk: 'DOUBLE'})
   JOIN inputs USING (filename) WHERE "offset" >= lowest AND "offset" < past`; // X2
 
 /** A record's place: offsets of all partitions side by side, so that one set of numbers shows a double. */
