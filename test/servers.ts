@@ -1,6 +1,6 @@
 /** Real servers for tests, on free loopback ports and in temporary folders, gone at the test's teardown. */
 import { spawn } from 'node:child_process';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import type { Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
@@ -17,6 +17,9 @@ export const temporaryFolder = (t: Test): string => {
 };
 
 export { freePorts };
+
+const isStopped = (pid: number): boolean =>
+  readdirSync(`/proc/${pid}/task`).every((task) => /\) T /.test(readFileSync(`/proc/${pid}/task/${task}/stat`, 'utf8')));
 
 export interface TestNats {
   readonly url: string;
@@ -96,6 +99,8 @@ export const startNats = async (t: Test, options: { data?: string } = {}): Promi
     },
     pause: () => {
       process.kill(current.pid, 'SIGSTOP');
+      const until = performance.now() + 5_000;
+      while (!isStopped(current.pid) && performance.now() < until); // on a busy machine a thread of it may still answer once
     },
     resume: () => {
       process.kill(current.pid, 'SIGCONT');

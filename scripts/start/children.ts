@@ -2,6 +2,7 @@
 import { fork } from 'node:child_process';
 import { closeSync, openSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
+import { environmentWith } from '../../infra/config.js';
 import { exitCodes, OutOfReachError, SettingsError } from '../../infra/errors.js';
 import type { RunnableActor } from '../run-actors.js';
 import type { Running } from './keep.js';
@@ -64,7 +65,7 @@ const refusal = ({ refused, code }: { refused: string; code: number }): Error =>
 export const launchActors = async (order: Order, oldGrowthPercent: number, logFile: string | undefined): Promise<ActorProcess> => {
   const output = logFile === undefined ? 2 : openSync(logFile, 'a');
   const child = fork(entry, {
-    env: { ...allocator, ...process.env },
+    env: { ...allocator, ...environmentWith({}) },
     execArgv: [...process.execArgv, `--max-semi-space-size=${youngMiB}`, `--heap-growing-percent=${oldGrowthPercent}`],
     stdio: ['ignore', order.observes === undefined ? output : 'inherit', output, 'ipc'],
   });
