@@ -3,7 +3,8 @@
  * was uploaded leaves nothing to collect (V8 lets up to 64 MiB of old buffers lie before it does).
  */
 
-const bytesMin = 64 * 1024;
+/** Of hundreds of dates at once each has little. */
+const bytesMin = 4 * 1024;
 /** One is gathered in while another is uploaded. */
 const spareMax = 2;
 /** After a backlog or a day with many dates a large one is not kept for little. */

@@ -26,10 +26,8 @@ const proved = async (t: Test, system: System, expected: Expected): Promise<void
   t.match(await checkAnswer(system.bus, expected, 'after the batch'), { differences: 0, examples: [] });
 };
 
-const start = (t: Test) => startSystem(t, { leaseTtl: '5s' });
-
 t.test('a segment stays below its size where names take six times their bytes', async (t) => {
-  const system = await start(t);
+  const system = await startSystem(t);
   const name = (i: number): string => String(i).padStart(4, '0') + '\u0001'.repeat(196);
   const lines = Array.from({ length: 3_000 }, (_, i) => reading(name(i % 1_000), { host: name(i), agent: name(i), n: 1 }));
   const bodies = Array.from({ length: 30 }, (_, i) => lines.slice(i * 100, i * 100 + 100).join('\n'));
@@ -42,7 +40,7 @@ t.test('a segment stays below its size where names take six times their bytes', 
 });
 
 t.test('refused lines of 30,000 made-up services stop nothing, and are all counted', async (t) => {
-  const system = await start(t);
+  const system = await startSystem(t);
   const name = (i: number): string => `made up \u0001 ${i}`;
   const messages = Array.from({ length: 60 }, (_, i) => {
     const lines = Array.from({ length: 500 }, (_, k) => reading(name(i * 500 + k), { cpu: -1 }));
@@ -54,7 +52,7 @@ t.test('refused lines of 30,000 made-up services stop nothing, and are all count
 });
 
 t.test('12,000 sources of made-up services that miss something stop nothing, and it is all counted', async (t) => {
-  const system = await start(t);
+  const system = await startSystem(t);
   const messages = Array.from({ length: 12_000 }, (_, i) => {
     const service = `s \u0001 ${i}`;
     return {
@@ -76,7 +74,7 @@ t.test('12,000 sources of made-up services that miss something stop nothing, and
 });
 
 t.test('the largest n, of several sources of one service, is taken like any other', async (t) => {
-  const system = await start(t);
+  const system = await startSystem(t);
   const n = Number.MAX_SAFE_INTEGER;
   const messages = [1, 2, 3].flatMap((i): Message[] => [
     { subject: 'metrics.web.h', body: Buffer.from(reading('web', { agent: `line ${i}`, n })) },

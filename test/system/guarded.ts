@@ -42,7 +42,7 @@ export interface Guarded {
 }
 
 export const openGuarded = async (t: Test, flags: Readonly<Record<string, string>> = {}): Promise<Guarded> => {
-  const system = await startSystem(t, { partitions: '2', leaseTtl: '5s', ...flags });
+  const system = await startSystem(t, { partitions: '2', ...flags });
   const { bus, settings, data } = system;
   const readings: Reading[] = [];
   let position: readonly number[] = [0, 0];

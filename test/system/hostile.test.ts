@@ -9,6 +9,7 @@ import { setTimeout } from 'node:timers/promises';
 import t, { type Test } from 'tap';
 import { connectSource } from '../../infra/client/connect.js';
 import { openDuckdb } from '../../infra/sql/duckdb.js';
+import type { ViewProved } from '../../protocol/messages/batch.js';
 import { randomOf } from '../../scripts/chaos/random.js';
 import { type Checked, checkAnswer, checkFiles, checkRefused, whenCounted } from '../../scripts/hostile/check.js';
 import { Expected } from '../../scripts/hostile/expected.js';
@@ -70,7 +71,7 @@ const same = (t: Test, { what, differences, examples, rows, records }: Checked):
 
 const countEverything = async (t: Test, seed: number, readings: number): Promise<void> => {
   t.comment(`seed ${seed}`);
-  const system = await startSystem(t, { leaseTtl: '5s' }); // counting here blocks the actors beside it now and then
+  const system = await startSystem(t);
   const { bus, data } = system;
   const sql = await openDuckdb({ memoryMiB: 512, threads: 1, tempFolder: join(data, 'tmp'), allowedFolders: [data] });
   t.teardown(() => sql.close());
@@ -103,7 +104,12 @@ const countEverything = async (t: Test, seed: number, readings: number): Promise
 
   const during = async (what: string, kind: 'batch' | 'rebuild'): Promise<string> => {
     let isDone = false;
-    const proving = system.batch(kind).finally(() => {
+    /** On a slow machine the minute is over, and the batch that came by itself is one of what there was then. */
+    const ofAll = async (): Promise<ViewProved | null> => {
+      const proved = await system.batch(kind);
+      return kind === 'batch' && proved !== null && proved.records < expected.accepted ? await system.batch(kind) : proved;
+    };
+    const proving = ofAll().finally(() => {
       isDone = true;
     });
     proving.catch(() => undefined);

@@ -45,7 +45,7 @@ const same = async (t: Test, system: System, count: number, what: string): Promi
 };
 
 t.test('sums past 2^52 and 2^53 millionths in one minute are exact: answer, parts, batch view, merged and made anew', async (t) => {
-  const system = await startSystem(t, { leaseTtl: '5s' });
+  const system = await startSystem(t);
   const { bus, data } = system;
   const sql = await openDuckdb({ memoryMiB: 256, threads: 1, tempFolder: join(data, 'tmp'), allowedFolders: [data] });
   t.teardown(() => sql.close());

@@ -52,7 +52,7 @@ interface Heard {
 }
 
 const start = async (t: Test): Promise<Heard> => {
-  const system = await startSystem(t, { leaseTtl: '5s' });
+  const system = await startSystem(t);
   const expected = new Expected();
   await whenCounted(system.bus, expected, patienceMs);
   const acknowledged = new Map<string, ReadingSealed>();
