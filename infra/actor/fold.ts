@@ -104,6 +104,7 @@ class Life<State> {
   private readonly closers: (() => void)[] = [];
   private readonly states = new Subject<State>();
   private unfenced: Promise<unknown>[] = [];
+  private timersRanAt = 0;
   private leadChanged = false;
   private wake: (() => void) | undefined;
   private turn = 0;
@@ -219,6 +220,7 @@ class Life<State> {
 
   private async perform(outputs: readonly Output[]): Promise<void> {
     for (const output of outputs) {
+      if (output.do === 'tell' || output.do === 'work') await this.letTimersRun();
       if (this.control.lost.aborted) throw new FencedError(`${this.fold.name}: the lease is gone`);
       switch (output.do) {
         case 'tell':
@@ -287,16 +289,23 @@ class Life<State> {
     await this.settle();
     if (this.control.lost.aborted) throw new FencedError(`${this.fold.name}: the lease is gone`);
     const expectedLast = this.fences.get(output.fence) ?? 0;
-    const since = performance.now();
+    this.timersRanAt = performance.now(); // or it is refused
     const sequence = await this.env.bus.publish(output.subject, output.body, {
       ...options,
       expectedLast,
       ...(output.fence === output.subject ? {} : { expectedFilter: output.fence }),
     });
     this.fences.set(output.fence, sequence);
-    // So late an answer may mean that this process was stopped meanwhile, and the answer is read before the timers that see
-    // a lease expire: let them run, or an old acknowledgement would be told after a successor's newer one.
-    if (performance.now() - since > this.env.settings.leaseTtlMs / 2) await new Promise((resolve) => setTimeout(resolve, 1));
+  }
+
+  /**
+   * So long after the last publish may mean that this process was stopped meanwhile, and goes on before the timers run that see a
+   * lease expire: an old acknowledgement would be told after a successor's newer one.
+   */
+  private async letTimersRun(): Promise<void> {
+    if (performance.now() - this.timersRanAt <= this.env.settings.leaseTtlMs / 2) return;
+    await new Promise((resolve) => setTimeout(resolve, 1));
+    this.timersRanAt = performance.now();
   }
 
   private async settle(): Promise<void> {
