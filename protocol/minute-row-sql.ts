@@ -28,7 +28,9 @@ export const rowTypes = (numbers: 'BIGINT' | 'DOUBLE'): string =>
 
 const millionths = (percent: string): string => `round(${percent} * 1e6)::BIGINT`;
 
-const peakOf = (value: string, msInMinute: string): string => `max(${value} * 65536 + (59999 - ${msInMinute}))`;
+const foldPeak = (value: string, msInMinute: string): string => `${value} * 65536 + (59999 - ${msInMinute})`;
+
+const peakOf = (value: string, msInMinute: string): string => `max(${foldPeak(value, msInMinute)})`;
 
 /** Takes the folded peaks apart. `folded` has service, minute, sums, peak_cpu …, messages. */
 const unfoldPeaks = (folded: string, more: string): string =>
@@ -65,7 +67,7 @@ export const mergeRows = (rows: string, keys: readonly string[] = []): string =>
 /** Rows of two tables merged, each of which has a service's minute at most once. `key`: a column that stands for the service. */
 export const joinRows = (one: string, other: string, key = 'service'): string => {
   const more = key === 'service' ? '' : also([key]);
-  const peak = (table: string, r: string) => `${table}.max_${r} * 65536 + (59999 - (${table}.max_${r}_at - ${table}.minute))`;
+  const peak = (table: string, r: string) => foldPeak(`${table}.max_${r}`, `(${table}.max_${r}_at - ${table}.minute)`);
   return unfoldPeaks(
     `SELECT coalesce(a.service, b.service) AS service, minute,
     ${each((r) => `coalesce(a.${r}, 0) + coalesce(b.${r}, 0) AS ${r}, greatest(${peak('a', r)}, ${peak('b', r)}) AS peak_${r}`)},

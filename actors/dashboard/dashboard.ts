@@ -33,8 +33,10 @@ export interface Dashboard extends RunningActor {
   readonly address: Promise<string>;
 }
 
-/** What is kept of the newest events for readers that come back. */
-/** At 200 events a second a quarter of a minute: who was away for longer asks anew, which costs one answer. */
+/**
+ * What is kept of the newest events for readers that come back: at 200 a second a quarter of a minute. Who was away for longer asks
+ * anew, which costs one answer.
+ */
 const ringBytesMax = 2 * 1024 * 1024;
 
 const urlOf = ({ address, family, port }: AddressInfo): string => `http://${family === 'IPv6' ? `[${address}]` : address}:${port}`;

@@ -61,6 +61,8 @@ t.test('partitions are shared evenly; a killed process is replaced within 3 s, a
     const [one, other] = await Promise.all([first, second].map(({ pid }) => recovery.worksOn(pid)));
     return one?.length === 6 && other?.length === 6 ? one : undefined;
   });
+  for (const actor of partitioned) await system.untilShared(actor, 2);
+  t.equal(handed.length, 6);
   recovery.watchGaps();
   await first.stop();
   await recovery.eachAgain(handed);
