@@ -19,12 +19,10 @@ import type { Env } from '../infra/actor/env.js';
 import { every } from '../infra/actor/every.js';
 import type { FoldDefinition, Input } from '../infra/actor/fold.js';
 import type { Output, Step } from '../infra/actor/output.js';
-import type { LogMessage, PlainMessage } from '../infra/bus/bus.js';
-import { segmentsStream } from '../infra/bus/streams.js';
-import { FencedError, messageOf, RetryableError } from '../infra/errors.js';
+import type { LogMessage } from '../infra/bus/bus.js';
+import { FencedError, RetryableError } from '../infra/errors.js';
 import {
   readBatchAbandoned,
-  readBatchAsked,
   readPartStored,
   readRangeMapped,
   readRawStored,
@@ -32,8 +30,8 @@ import {
   readTaskFailed,
   readViewProved,
 } from '../protocol/messages/readers.js';
-import { type Position, reaches, sumPosition } from '../protocol/range.js';
-import { decodeHead } from '../protocol/segment.js';
+import { type Position, sumPosition } from '../protocol/range.js';
+import { noteProgress, onAsked, startAsked } from './scheduler/asked.js';
 import { abandon, onMapped, onReduced, startBatch } from './scheduler/batch.js';
 import { beginScheduler, isTaken } from './scheduler/begin.js';
 import { cleanUpAfterProof, sweepAtBeginning } from './scheduler/cleanup.js';
@@ -42,19 +40,8 @@ import { type Asked, noteCommit, notePart, realtimeRows, rebase, type SchedulerS
 
 /** A batch starts early when the real-time view has this many rows: mergers hold them in memory. */
 const realtimeRowsMax = 1_000_000;
-/** How long a batch that was asked for waits until all that was there is in parts and committed. */
-const askedWaitMsMax = 15_000;
-
 /** Timers of more than 2^31 ms fire at once. */
 const maxTimerMs = 2 ** 31 - 1;
-
-const answer = (message: PlainMessage, body: { batch: string | null; error?: string }): Output => ({
-  do: 'work',
-  what: 'answer batch.asked',
-  run: async () => {
-    message.respond(JSON.stringify(body));
-  },
-});
 
 const isIdle = (state: SchedulerState): boolean => state.open === undefined && state.unproved === undefined && state.orphan === undefined;
 
@@ -123,56 +110,18 @@ const onProved = (state: SchedulerState, message: LogMessage): Output[] => {
   return [cleanUpAfterProof(state, before)];
 };
 
-/** Where the segments end now: a batch that was asked for takes all of that. */
-const lookForTarget = (asked: Asked, partitions: number): Output[] => [
-  { do: 'tell', message: 'part.asked', subject: 'part.asked', body: '' },
-  {
-    do: 'work',
-    what: 'look where the segments end',
-    run: async ({ bus }) => {
-      const target = await Promise.all(
-        Array.from({ length: partitions }, async (_, p) => {
-          const last = await bus.last(segmentsStream(p), `segment.sealed.${p}`);
-          return last === undefined ? 0 : decodeHead(last.body).to;
-        }),
-      );
-      return [{ do: 'note', name: 'target', value: { asked, target } }];
-    },
-  },
-];
-
-const partsAndCommits = (state: SchedulerState): Position =>
-  state.committed.map((to, p) => Math.min(to, state.parts[p]?.at(-1)?.to ?? (state.base.cut[p] as number)));
-
 /** Once a moment: what was asked for, what is due, what grew too large. */
 const check = (state: SchedulerState, now: number): Step<SchedulerState> => {
+  noteProgress(state, now);
   if (state.orphan !== undefined) return [state, abandon(state, state.orphan, 'its scheduler is gone')];
   if (!state.isSwept && isIdle(state)) {
     state.isSwept = true;
     return [state, [sweepAtBeginning(state)]];
   }
-  const [first] = state.asked;
-  if (first?.target !== undefined && isIdle(state)) {
-    const isThere = reaches(partsAndCommits(state), first.target);
-    if (!isThere && now - first.askedAt < askedWaitMsMax)
-      return [state, [{ do: 'tell', message: 'part.asked', subject: 'part.asked', body: '' }]];
-    return startAsked(state, first, now);
-  }
+  const started = isIdle(state) ? startAsked(state, now) : undefined;
+  if (started !== undefined) return started;
   if (isIdle(state) && state.differing === undefined && realtimeRows(state) > realtimeRowsMax) return startBatch(state, 'size', [], now);
   return [state, []];
-};
-
-/** One batch answers all who asked for the same. */
-const startAsked = (state: SchedulerState, first: Asked, now: number): Step<SchedulerState> => {
-  const same = state.asked.filter(({ kind, target }) => kind === first.kind && target !== undefined);
-  state.asked = state.asked.filter((asked) => !same.includes(asked));
-  if (state.differing !== undefined && first.kind === 'batch') {
-    const error = `batch ${state.differing.batch} differs from what it should replace: run \`tidemark rebuild\` first`;
-    return [state, same.map(({ message }) => answer(message, { batch: null, error }))];
-  }
-  const [next, outputs] = startBatch(state, first.kind === 'batch' ? 'asked' : 'rebuild', first.kind === 'batch' ? [] : 'all', now);
-  const batch = next.open?.requested.batch ?? null;
-  return [next, [...outputs, ...same.map(({ message }) => answer(message, { batch }))]];
 };
 
 const onTick = (
@@ -201,18 +150,6 @@ const recompute = (state: SchedulerState, now: number, everyMs: number): Step<Sc
   return startBatch(state, 'recompute', chooseDates(state.files.values(), state.base.recomputed, everyMs), now);
 };
 
-const onHeard = (state: SchedulerState, message: PlainMessage, now: number): Step<SchedulerState> => {
-  let kind: Asked['kind'];
-  try {
-    kind = readBatchAsked(message.body).kind;
-  } catch (error) {
-    return [state, [answer(message, { batch: null, error: messageOf(error) })]];
-  }
-  const asked: Asked = { kind, message, askedAt: now, target: undefined };
-  state.asked.push(asked);
-  return [state, lookForTarget(asked, state.partitions)];
-};
-
 const step = (state: SchedulerState, input: Input, env: Env): Step<SchedulerState> => {
   switch (input.kind) {
     case 'messages': {
@@ -227,7 +164,7 @@ const step = (state: SchedulerState, input: Input, env: Env): Step<SchedulerStat
     case 'tick':
       return onTick(state, input.tick, input.now, env.settings);
     case 'heard':
-      return onHeard(state, input.message, input.now);
+      return onAsked(state, input.message, input.now);
     case 'noted': {
       const { asked, target } = input.value as { asked: Asked; target: Position };
       asked.target = target;

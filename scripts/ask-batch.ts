@@ -1,4 +1,5 @@
 /** Asks the scheduler for a batch or a rebuild, and follows it to its proof. */
+import { randomUUID } from 'node:crypto';
 import type { Bus } from '../infra/bus/bus.js';
 import { OutOfReachError, PromiseError } from '../infra/errors.js';
 import type { BatchAbandoned, ViewProved } from '../protocol/messages/batch.js';
@@ -61,11 +62,12 @@ export const askBatch = async (
 
 const answerTo = async (bus: Bus, kind: BatchKind, until: number): Promise<{ batch: string | null; error?: string }> => {
   const nobodyUntil = Date.now() + nobodyMsMax;
+  const question = JSON.stringify({ kind, id: randomUUID() });
   for (;;) {
     const askedAt = Date.now();
     try {
       const timeoutMs = Math.max(1, Math.min(askAgainMs, until - askedAt));
-      for await (const { body } of bus.ask('batch.asked', JSON.stringify({ kind }), { timeoutMs })) return readBatchAnswer(body);
+      for await (const { body } of bus.ask('batch.asked', question, { timeoutMs })) return readBatchAnswer(body);
     } catch (error) {
       const now = Date.now();
       const isUnheard = now - askedAt < pauseMs; // nobody listens: the server says so at once

@@ -51,10 +51,15 @@ export interface OpenBatch {
 /** Somebody who wants a batch of all that is there now. */
 export interface Asked {
   readonly kind: 'batch' | 'rebuild';
-  readonly message: PlainMessage;
-  readonly askedAt: number;
+  /** Of the question: the same when it is put again. */
+  readonly id: string | undefined;
+  /** What is answered: its newest form. */
+  message: PlainMessage;
   /** Where the segments ended when it was asked; undefined: not looked yet. */
   target: Position | undefined;
+  /** How many records up to the target are in parts and committed, and when that grew. */
+  reached: number;
+  movedAt: number;
 }
 
 /** A message of STORED and its sequence there: what lies before the first that is still needed may be purged. */

@@ -2,7 +2,11 @@
 import Type from 'typebox';
 import { BatchId } from './fields.js';
 
-export const BatchAsked = Type.Object({ kind: Type.Union([Type.Literal('batch'), Type.Literal('rebuild')]) });
+export const BatchAsked = Type.Object({
+  kind: Type.Union([Type.Literal('batch'), Type.Literal('rebuild')]),
+  /** Chosen by who asks: a question that is put again with it is the same question. */
+  id: Type.Optional(Type.String({ maxLength: 64 })),
+});
 export type BatchAsked = Type.Static<typeof BatchAsked>;
 
 export const BatchAnswer = Type.Object({

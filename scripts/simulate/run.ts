@@ -162,7 +162,7 @@ const one = (simulation: Simulation): void => {
   if (chance < publish) act(simulation);
   else if (chance < publish + 0.01) {
     const mergers = simulation.lives.filter(({ slot, life }) => slot.role === 'merger' && life.pausedUntil <= simulation.step);
-    if (mergers.length > 0) simulation.ask(random.pick(mergers).life);
+    if (mergers.length > 0) simulation.watch.ask(random.pick(mergers).life);
   } else if (chance < publish + 0.013) simulation.server.tell('batch.asked', Buffer.from('{"kind":"batch"}'));
   else if (chance < publish + (isFaulty ? 0.1 : 0.02)) pass(simulation);
   else act(simulation);
@@ -214,12 +214,12 @@ export const runSeed = async (options: SimulationOptions): Promise<Outcome> => {
       one(simulation);
       await turn();
       if (simulation.failure) throw simulation.failure;
-      simulation.check();
+      simulation.watch.check();
       if (simulation.step > faultySteps && simulation.step % 20 === 0 && undrained(simulation).length === 0) break;
     }
     const left = undrained(simulation);
     if (left.length > 0) throw new Violation(`not drained: ${left.join(', ')}`, stateOf(simulation));
-    simulation.checkAll();
+    simulation.watch.checkAll();
   } catch (error) {
     failure = error instanceof Violation ? error : new Violation('simulation', `${messageOf(error)} ${(error as Error).stack}`);
   } finally {

@@ -1,13 +1,4 @@
-/**
- * The simulated system: real folds over streams, files, a clock and a network in memory, and every fault that design.md names.
- * One step is one act: an answer, an arrival, a write, a fault. The seed decides which; between two acts every actor runs as
- * far as it can. So a seed gives the same run each time.
- */
-import { isFull, type OpenSegment } from '../../actors/buffer/open-segment.js';
 import { type BufferState, buffer } from '../../actors/buffer.js';
-import { realtimeTables } from '../../actors/merger/snapshot.js';
-import type { MergerState } from '../../actors/merger/state.js';
-import { positionOf, type View } from '../../actors/merger/view.js';
 import { merger } from '../../actors/merger.js';
 import type { SchedulerState } from '../../actors/scheduler/state.js';
 import { scheduler } from '../../actors/scheduler.js';
@@ -19,12 +10,10 @@ import type { Settings } from '../../infra/config.js';
 import { messageOf, RetryableError } from '../../infra/errors.js';
 import { createLog } from '../../infra/log.js';
 import type { Sql } from '../../infra/sql/sql.js';
-import { chunkHeader, parseChunk } from '../../protocol/messages/chunks.js';
-import type { RowTuple } from '../../protocol/messages/row-tuple.js';
-import type { Terms } from '../../protocol/messages/view.js';
 import { partitionOf } from '../../protocol/name-code.js';
 import { Random } from '../chaos/random.js';
 import { type Act, Connection, type Reader } from './connection.js';
+import { crowd } from './crowd.js';
 import { SimulatedFiles } from './files.js';
 import { Life } from './life.js';
 import { matches, type StoredMessage } from './log.js';
@@ -34,24 +23,12 @@ import { SimulatedServer } from './server.js';
 import { makeSettings, makeShape, partitions, type Shape } from './settings.js';
 import { PlainSource, type Published, Source } from './sources.js';
 import { TaskQueue, Worker } from './tasks.js';
-import { sweepWrongly } from './wrong-sweeps.js';
+import { Watch } from './watch.js';
 
 /** Near the end of a month: records of several days and months come together. */
 const startAt = Date.UTC(2026, 0, 31, 23, 59, 0);
 const leaseMs = 1_500;
 const log = createLog({ logLevel: 'silent' });
-
-/** The segment says of itself that it is nearly full: the next message may have to be split. */
-const crowd = (open: OpenSegment, random: Random): void => {
-  let [fits, full] = [open.headBytes, 2_000_000];
-  while (full - fits > 50) {
-    const middle = (fits + full) >> 1;
-    open.headBytes = middle;
-    if (isFull(open)) full = middle;
-    else fits = middle;
-  }
-  open.headBytes = Math.max(0, fits - random.between(0, 800));
-};
 
 export interface Slot {
   readonly role: string;
@@ -76,6 +53,7 @@ export class Simulation {
   readonly files: SimulatedFiles;
   readonly server: SimulatedServer;
   readonly oracle: Oracle;
+  readonly watch: Watch;
   readonly slots: Slot[] = [];
   readonly workers: Worker[] = [];
   readonly sources: Source[] = [];
@@ -108,9 +86,6 @@ export class Simulation {
   private readonly held = new WeakSet<Act>();
   private readonly plainUids = new Set<number>();
   private uids = 0;
-  private readonly positions = new Map<Life, readonly number[]>();
-  /** What was counted last of a merger's view: what did not change since then is not counted again. */
-  private readonly looked = new WeakMap<Life, string>();
 
   constructor(readonly options: SimulationOptions) {
     const random = new Random(options.seed * 7_919 + 13);
@@ -122,6 +97,7 @@ export class Simulation {
       () => random.next(),
     );
     this.oracle = new Oracle(partitions, this.files, (uid) => this.plainUids.has(uid));
+    this.watch = new Watch(this);
     const took = (message: StoredMessage): void => {
       this.say(`  ${message.subject} ${message.sequence}`);
       this.oracle.stored(message);
@@ -223,7 +199,7 @@ export class Simulation {
       this.say(`${life.name} ends: ${end.kind} ${end.kind === 'stopped' ? '' : end.error.message}`);
       this.late.push(...connection.lose('closed'));
       if (slot.life === life) slot.life = undefined;
-      this.positions.delete(life);
+      this.watch.forget(life);
       slot.restartAt = this.server.time + this.random.between(50, 1_000);
       if (end.kind === 'fault' || end.kind === 'history')
         this.failure ??= new Violation(`actor ended: ${end.kind}`, `${life.name}: ${end.error.stack}`);
@@ -409,44 +385,6 @@ export class Simulation {
     if (how > 0.16 && how < 0.24 && !isPlain) put();
   }
 
-  /** Asks a merger, as people do. */
-  ask(life: Life): void {
-    const hearer = life.connection.hearers.find(({ subject }) => subject === 'view.asked');
-    if (hearer === undefined) return;
-    const chunks: { rows: RowTuple[]; terms: Terms }[] = [];
-    const body = Buffer.from(JSON.stringify({ from: '2000-01-01', to: '2100-01-01', shape: 'tuples' }));
-    hearer.heard({
-      subject: 'view.asked',
-      body,
-      header: () => undefined,
-      respond: (answer, headers) => {
-        const chunk = JSON.parse(typeof answer === 'string' ? answer : Buffer.from(answer).toString('utf8')) as {
-          rows: RowTuple[];
-          terms: Terms;
-          error?: string;
-          code?: string;
-        };
-        if (chunk.error !== undefined) {
-          if (chunk.code === 'E_PROMISE') this.failure ??= new Violation('not answered', `${life.name}: ${chunk.error}`);
-          return;
-        }
-        chunks.push(chunk);
-        if (chunks.length < (parseChunk(headers?.[chunkHeader] ?? '1/1')?.total ?? 1)) return;
-        this.guarded(() => this.answered(life, chunks));
-      },
-    });
-  }
-
-  private answered(life: Life, chunks: readonly { rows: RowTuple[]; terms: Terms }[]): void {
-    const { position } = (chunks[0] as { terms: Terms }).terms;
-    this.counts.answers += 1;
-    this.oracle.checkAnswer(
-      chunks.flatMap(({ rows }) => rows),
-      position,
-      `answer of ${life.name}`,
-    );
-  }
-
   /** What is found wrong within an actor's own step must end the simulation, not the actor. */
   guarded(check: () => void): void {
     try {
@@ -454,45 +392,5 @@ export class Simulation {
     } catch (error) {
       this.failure ??= error instanceof Violation ? error : new Violation('oracle', messageOf(error));
     }
-  }
-
-  /** M1: the view of one merger never goes back; every `everySteps` it is counted by brute force. */
-  check(): void {
-    const isThorough = this.step % 10 === 0;
-    for (const { role, life } of this.slots) {
-      if (role !== 'merger' || life?.state === undefined) continue;
-      const { view, broken } = life.state as MergerState;
-      if (broken !== undefined) this.oracle.fail('merger broken', `${life.name}: ${broken.reason}`);
-      const position = positionOf(view);
-      const key = this.without('M1 poll') ? undefined : life;
-      const before = key === undefined ? [...this.positions.values()][0] : this.positions.get(key);
-      if (before?.some((offset, p) => (position[p] as number) < offset)) {
-        this.oracle.fail('view goes back', `${life.name}: ${position.join(',')} after ${before.join(',')}`);
-      }
-      if (key === undefined) this.positions.clear();
-      this.positions.set(life, position);
-      if (isThorough) this.look(view, life);
-    }
-    if (this.step % 100 === 0) this.oracle.checkBatch();
-    if (this.step % 20 === 0) this.oracle.checkRaw();
-    if (this.isFaulty) sweepWrongly(this);
-  }
-
-  private look(view: View, life: Life): void {
-    const messages = realtimeTables(view).map((table) => table.messages);
-    const seen = `${view.batch?.batch} ${positionOf(view).join(',')} ${messages.join(',')}`;
-    if (seen === this.looked.get(life)) return;
-    this.looked.set(life, seen);
-    this.oracle.checkView(view, life.name);
-  }
-
-  /** In the end every view is counted, whatever was looked at before. */
-  checkAll(): void {
-    this.check();
-    for (const { role, life } of this.slots) {
-      if (role === 'merger' && life?.state !== undefined) this.oracle.checkView((life.state as MergerState).view, life.name);
-    }
-    this.oracle.checkBatch();
-    this.oracle.checkRaw();
   }
 }
