@@ -1,4 +1,4 @@
-/** The compiler, for tests: outside of the test runner, which gives every Node that is started its own options, and it cannot bear them. */
+/** The compiler, for tests. */
 import { execFile } from 'node:child_process';
 import path from 'node:path';
 import { promisify } from 'node:util';
@@ -10,7 +10,7 @@ const compiler = path.join(packageFolder, 'node_modules/ts7/bin/tsc');
 /** Compiles a project, as its tsconfig.json says. @returns what the compiler said; undefined: nothing is wrong */
 export const typeCheck = async (project: string): Promise<string | undefined> => {
   try {
-    await run('env', ['-u', 'NODE_OPTIONS', process.execPath, compiler, '-p', project]);
+    await run(process.execPath, [compiler, '-p', project]);
     return undefined;
   } catch (error) {
     const { stdout = '', stderr = '' } = error as { stdout?: string; stderr?: string };
