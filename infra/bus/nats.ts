@@ -17,6 +17,9 @@ import type { Bucket, Bus, LogMessage, LogOptions, LogReader, PlainMessage, Publ
 import { newInbox, readCredentials } from './credentials.js';
 import { openLogReader } from './log-reader.js';
 import { PublishAnswers } from './publish-answers.js';
+import { gatherInPlace } from './whole-messages.js';
+
+gatherInPlace();
 
 export interface NatsSettings {
   nats: string;

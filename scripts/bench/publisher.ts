@@ -25,6 +25,10 @@ export interface PublisherReport {
   readonly sealedAfterMs: number;
 }
 
+/** Percents of two decimals as texts: what offers the readings should not cost what is measured their time. */
+const percents = Array.from({ length: 10_000 }, (_, hundredths) => String(hundredths / 100));
+const percent = (i: number): string => percents[i % 10_000] as string;
+
 const linesOf = (service: string, host: string): ((i: number) => string) => {
   let second = 0;
   let head = '';
@@ -34,7 +38,7 @@ const linesOf = (service: string, host: string): ((i: number) => string) => {
       second = now;
       head = `{"service":"${service}","host":"${host}","timestamp":"${new Date(now).toISOString()}","cpu":`;
     }
-    return `${head}${((i * 7919) % 10_000) / 100},"ram":${((i * 104_729) % 10_000) / 100},"disk":${((i * 1_299_709) % 10_000) / 100}}`;
+    return `${head}${percent(i * 7919)},"ram":${percent(i * 104_729)},"disk":${percent(i * 1_299_709)}}`;
   };
 };
 

@@ -92,10 +92,19 @@ t.test('a life whose lease is gone writes nothing more', async (t) => {
   t.same(await sums(), [], 'what is held is not given out');
 });
 
-for (const where of ['while its publish was answered', 'after that']) {
-  t.test(`an owner that was stopped ${where} tells nothing after its lease has expired`, async (t) => {
+const stops = ['while its publish was answered', 'after that'].flatMap((where) => [
+  { where, last: 'tells' },
+  { where, last: 'does' },
+]);
+for (const { where, last } of stops) {
+  t.test(`an owner that was stopped ${where} ${last} nothing after its lease has expired`, async (t) => {
     const { partition, bus, give, sums } = await newTest(t);
     const told: string[] = [];
+    const done = async (): Promise<void> => {
+      told.push('done');
+    };
+    const tell: Output = { do: 'tell', message: 'reading.sealed', subject: 'told', body: '' };
+    const work: Output = { do: 'work', what: 'answer', run: done };
     const beStopped = (): void => {
       setTimeout(() => life.lose(), 0); // as a lease does by the clock: due while the process is stopped
       for (const until = performance.now() + settings.leaseTtlMs; performance.now() < until; );
@@ -110,7 +119,7 @@ for (const where of ['while its publish was answered', 'after that']) {
       tell: (subject: string) => told.push(subject),
     });
     const fold = adder(partition, {
-      onInput: ({ kind }, state) =>
+      onInput: ({ kind }) =>
         kind === 'messages'
           ? [
               {
@@ -121,7 +130,7 @@ for (const where of ['while its publish was answered', 'after that']) {
                 fence: `part.stored.${partition}`,
               },
               { do: 'note', name: 'between', value: 0 },
-              { do: 'tell', message: 'reading.sealed', subject: `told at ${state.to}`, body: '' },
+              last === 'tells' ? tell : work,
             ]
           : undefined,
     });

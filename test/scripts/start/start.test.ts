@@ -95,6 +95,12 @@ t.test('a system starts, refuses a second one on its data, and a stop leaves not
   t.match(second.text(), `a Tidemark with pid ${first.child.pid} runs on ${data} already`);
   const children = childrenOf(first.child.pid ?? 0);
   t.equal(children.length, 3, 'buffers, layers, dashboard');
+  if (process.platform === 'linux') {
+    for (const pid of children) {
+      t.match(readFileSync(`/proc/${pid}/environ`, 'utf8'), /\0MALLOC_ARENA_MAX=1\0|^MALLOC_ARENA_MAX=1\0/, 'one arena (decision 0019)');
+      t.match(readFileSync(`/proc/${pid}/cmdline`, 'utf8'), /--max-semi-space-size=4\0--heap-growing-percent=\d+\0/, 'bounded heaps');
+    }
+  }
   const nats = `nats://127.0.0.1:${flags[flags.indexOf('--nats-port') + 1]}`;
   const stranger = await openBus({ nats }, 'a stranger');
   await t.rejects(stranger.last('STORED', 'raw.stored.0'), 'who comes without credentials reads no log');
