@@ -39,9 +39,9 @@ import {
   hasContent,
   headOf,
   isFull,
+  nextSegment,
   noteTaken,
   type OpenSegment,
-  openSegment,
   type Place,
   recordsIn,
   refusedToldMax,
@@ -286,7 +286,7 @@ const seal = (state: BufferState): Output[] => {
   state.sealedPlace = state.place;
   state.counts.records += recordsIn(open);
   state.counts.segments += 1;
-  state.open = openSegment(head.to);
+  state.open = nextSegment(open, head.to);
   state.opening += 1;
   state.segmentSequence += 1; // SEGMENTS-<p> has this one subject: fenced, so the next sequence is this one
   return [

@@ -20,15 +20,15 @@ export interface Segment {
 export const nextChain = (chain: string, body: Uint8Array): string =>
   createHash('sha256').update(chain, 'latin1').update(body).digest('hex');
 
-export const encodeSegment = (head: SegmentHead, lines: string, numbers: readonly number[]): Uint8Array => {
+/** @param lines as UTF-8, `head.lineBytes` of it */
+export const encodeSegment = (head: SegmentHead, lines: Uint8Array, numbers: readonly number[]): Uint8Array => {
   const first = JSON.stringify(head);
   const firstBytes = Buffer.byteLength(first);
   const body = Buffer.allocUnsafe(firstBytes + 1 + head.lineBytes + numbers.length * numberBytes);
   body.write(first, 0);
   body[firstBytes] = lf;
-  body.write(lines, firstBytes + 1);
-  let at = firstBytes + 1 + head.lineBytes;
-  for (const number of numbers) at = body.writeDoubleLE(number, at);
+  body.set(lines.subarray(0, head.lineBytes), firstBytes + 1);
+  body.set(new Uint8Array(Float64Array.from(numbers).buffer), firstBytes + 1 + head.lineBytes);
   return body;
 };
 

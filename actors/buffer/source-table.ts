@@ -36,6 +36,8 @@ export interface SourceEntry {
 
 export interface SourceTable {
   readonly entries: Map<string, SourceEntry>;
+  /** Each subject's source that was heard last: most have one, and need no key to be made. */
+  readonly lastHeard: Map<string, SourceEntry>;
   /** Missing n by service. A service that is not in it when it has no more room never will be: it only grows. */
   readonly missing: Map<string, number>;
   missingBytes: number;
@@ -43,7 +45,13 @@ export interface SourceTable {
   readonly missingChanged: Set<string>;
 }
 
-export const emptyTable = (): SourceTable => ({ entries: new Map(), missing: new Map(), missingBytes: 2, missingChanged: new Set() });
+export const emptyTable = (): SourceTable => ({
+  entries: new Map(),
+  lastHeard: new Map(),
+  missing: new Map(),
+  missingBytes: 2,
+  missingChanged: new Set(),
+});
 
 /** A subject has no spaces, so this is unambiguous. */
 const keyOf = (subject: string, agent: string): string => `${subject} ${agent}`;
@@ -54,6 +62,11 @@ const serviceOf = (subject: string): string => {
 };
 
 export const entryOf = (table: SourceTable, subject: string, agent: string, heardAt: number): SourceEntry => {
+  const last = table.lastHeard.get(subject);
+  if (last?.agent === agent) {
+    last.heardAt = heardAt;
+    return last;
+  }
   const key = keyOf(subject, agent);
   let entry = table.entries.get(key);
   if (entry === undefined) {
@@ -71,6 +84,7 @@ export const entryOf = (table: SourceTable, subject: string, agent: string, hear
     table.entries.set(key, entry);
   }
   entry.heardAt = heardAt;
+  table.lastHeard.set(subject, entry);
   return entry;
 };
 
@@ -119,7 +133,11 @@ export const setMissing = (table: SourceTable, service: string, count: number): 
 
 /** Forgets sources that were last heard before `heardBefore`. What is missing of theirs stays missing. */
 export const forgetSilent = (table: SourceTable, heardBefore: number): void => {
-  for (const [key, entry] of table.entries) if (entry.heardAt < heardBefore) table.entries.delete(key);
+  for (const [key, entry] of table.entries) {
+    if (entry.heardAt >= heardBefore) continue;
+    table.entries.delete(key);
+    if (table.lastHeard.get(entry.subject) === entry) table.lastHeard.delete(entry.subject);
+  }
 };
 
 /** An n may be 2^53 - 1: what sources miss together may pass what a message can say. */

@@ -8,7 +8,16 @@
 import { randomBytes } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { purgeSegments, storeTable } from '../../actors/buffer/begin.js';
-import { addReading, headOf, isFull, noteTaken, openSegment, type Place, recordsIn } from '../../actors/buffer/open-segment.js';
+import {
+  addReading,
+  headOf,
+  isFull,
+  nextSegment,
+  noteTaken,
+  openSegment,
+  type Place,
+  recordsIn,
+} from '../../actors/buffer/open-segment.js';
 import { emptyTable, entryOf, lookUp, take, takeMissingChanges } from '../../actors/buffer/source-table.js';
 import type { Env } from '../../infra/actor/env.js';
 import type { Output } from '../../infra/actor/output.js';
@@ -89,7 +98,7 @@ export class SegmentWriter {
     this.#sequence = await this.#publish(body, chain);
     this.#chain = chain;
     this.#bytesSince += body.byteLength;
-    this.#open = openSegment(head.to);
+    this.#open = nextSegment(this.#open, head.to);
     if (head.to - this.#snapshotAt >= snapshotRecords || this.#bytesSince >= snapshotBytes) {
       await this.#snapshot();
       await this.#purge();

@@ -92,7 +92,7 @@ const bendBuffer = (rule: Rule, outputs: readonly Output[], state: { chain: stri
       return outputs.map((output) => {
         if (output.do !== 'publish' || output.message !== 'segment.sealed') return output;
         const { head, lines, numbers } = decodeSegment(output.body as Uint8Array);
-        const body = encodeSegment(withoutRecordless(head, lines), Buffer.from(lines).toString('utf8'), [...numbers]);
+        const body = encodeSegment(withoutRecordless(head, lines), lines, [...numbers]);
         chain.value = nextChain(chain.value, body);
         state.chain = chain.value;
         return { ...output, body, headers: { [chainHeader]: chain.value } };

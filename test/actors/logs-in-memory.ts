@@ -28,7 +28,7 @@ export const emptyHead: SegmentHead = {
 export const emptySegment = (sequence: number, chain: string): Logged => ({
   subject: 'segment.sealed.0',
   sequence,
-  body: encodeSegment(emptyHead, '', []),
+  body: encodeSegment(emptyHead, Buffer.alloc(0), []),
   chain,
 });
 

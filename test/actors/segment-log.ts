@@ -90,7 +90,7 @@ export const openWorld = async (t: Test, flags: Readonly<Record<string, string>>
       lineBytes: Buffer.byteLength(lines),
       ...more,
     };
-    const body = encodeSegment(head, lines, numbers);
+    const body = encodeSegment(head, Buffer.from(lines), numbers);
     const chain = nextChain(end.chain, body);
     const sequence = await publishing.publish(`segment.sealed.${partition}`, body, {
       headers: { [chainHeader]: chain },

@@ -63,7 +63,7 @@ t.test('F4, F5: a SEGMENTS that lost its tail stops buffer, uploader and windowe
     }
     if (round === 'another') break;
     for (let i = 0; i < 200; i++) {
-      const body = encodeSegment(emptyHead, '', []);
+      const body = encodeSegment(emptyHead, Buffer.alloc(0), []);
       chain = nextChain(chain, body);
       await system.bus.publish('segment.sealed.0', body, { headers: { [chainHeader]: chain } });
     }
@@ -87,7 +87,7 @@ const growing = (): Bus => {
         services: [],
         lineBytes: 0,
       },
-      '',
+      Buffer.alloc(0),
       [],
     );
   const chains = [noChain];
