@@ -30,8 +30,8 @@ import type { Settings } from '../infra/config.js';
 import { chunkBytesMax } from '../protocol/messages/chunks.js';
 import { rejectedHeaders } from '../protocol/messages/reading-rejected.js';
 import { type ReadingSealed, startedAgainWarning } from '../protocol/messages/reading-sealed.js';
-import { encodeName, type ParsedSubject, parseSubject, publishedSubject } from '../protocol/name-code.js';
-import { isAgent, isEmptyLine, isReadingNumber, isRefusal, readLine, splitLines } from '../protocol/reading.js';
+import { encodeName } from '../protocol/name-code.js';
+import { isEmptyLine, isReadingNumber, isRefusal, readAscii, readLine, splitLines } from '../protocol/reading.js';
 import { chainHeader, encodeSegment, nextChain } from '../protocol/segment.js';
 import { beginBuffer, purgeMetrics, purgeSegments } from './buffer/begin.js';
 import {
@@ -46,6 +46,7 @@ import {
   recordsIn,
   refusedToldMax,
 } from './buffer/open-segment.js';
+import { type PublishedMessage, readMessage } from './buffer/published.js';
 import { noteSnapshot, snapshot } from './buffer/snapshot.js';
 import { entryOf, lookUp, passedOnRangesMax, type SourceEntry, type SourceTable, take, takeMissingChanges } from './buffer/source-table.js';
 import { beginningTicks, bufferTicks } from './buffer/ticks.js';
@@ -81,50 +82,6 @@ export interface BufferState {
   refusedBy?: Map<string, number>;
 }
 
-interface Identity {
-  readonly agent: string;
-  readonly n: number;
-}
-
-interface Subject {
-  readonly subject: string;
-  readonly parsed: ParsedSubject | undefined;
-}
-
-interface PublishedMessage extends Subject {
-  readonly header: Identity | undefined;
-  readonly oldest: number | undefined;
-  readonly message: LogMessage;
-}
-
-const subjects = new Map<string, Subject>();
-
-const subjectOf = (stored: string): Subject => {
-  let known = subjects.get(stored);
-  if (known === undefined) {
-    const subject = publishedSubject(stored)?.published ?? stored;
-    known = { subject, parsed: parseSubject(subject) };
-    if (subjects.size >= 16_384) subjects.clear();
-    subjects.set(stored, known);
-  }
-  return known;
-};
-
-const readMessage = (message: LogMessage): PublishedMessage => {
-  const { subject, parsed } = subjectOf(message.subject);
-  if (!message.hasHeaders) return { subject, parsed, header: undefined, oldest: undefined, message }; // the usual case
-  const agent = message.header('Tidemark-Agent');
-  const n = Number(message.header('Tidemark-N'));
-  const oldest = Number(message.header('Tidemark-Oldest'));
-  return {
-    subject,
-    parsed,
-    header: agent !== undefined && isAgent(agent) && isReadingNumber(n) ? { agent, n } : undefined,
-    oldest: isReadingNumber(oldest) ? oldest : undefined,
-    message,
-  };
-};
-
 const addMessages = (state: BufferState, messages: readonly LogMessage[], capacity: number): Step<BufferState> => {
   const outputs: Output[] = [];
   for (const message of messages) addMessage(state, readMessage(message), outputs);
@@ -147,13 +104,15 @@ const addMessage = (state: BufferState, published: PublishedMessage, outputs: Ou
   if (isFull(state.open)) outputs.push(...seal(state)); // a message without lines adds to the head too
   if (published.header && published.oldest !== undefined)
     close(state, entryOf(state.table, published.subject, published.header.agent, received), published.oldest);
+  const text = lines.length > 1 ? readAscii(message.body) : undefined; // once, where there are many
   for (let i = done; i < lines.length; i++) {
     const line = lines[i] as Uint8Array;
     if (isFull(state.open)) {
       state.place = { sequence, received, lines: i };
       outputs.push(...seal(state));
     }
-    addLine(state, published, line, i);
+    const from = line.byteOffset - message.body.byteOffset;
+    addLine(state, published, line, i, text?.slice(from, from + line.byteLength));
   }
   state.place = { sequence, received, lines: -1 };
 };
@@ -168,25 +127,16 @@ const close = (state: BufferState, entry: SourceEntry, oldest: number): void => 
   noteTaken(state.open, entry, 1, oldest);
 };
 
-const addLine = (state: BufferState, published: PublishedMessage, line: Uint8Array, index: number): void => {
-  const { subject, parsed, header, message } = published;
+/** @param text the line's, if it is known already */
+const addLine = (state: BufferState, published: PublishedMessage, line: Uint8Array, index: number, text: string | undefined): void => {
+  const { subject, header, message, context } = published;
   const n = header && isReadingNumber(header.n + index) ? header.n + index : undefined;
-  if (header && n !== undefined) {
-    const known = entryOf(state.table, subject, header.agent, message.received);
-    if (isEmptyLine(line)) {
-      // B8
-      if (n === 1) noteFirst(state, known, line);
-      takeWithoutRecord(state, known, n);
-      return;
-    }
-  } else if (isEmptyLine(line)) {
+  if (isEmptyLine(line)) {
+    if (header && n !== undefined) takeEmpty(state, entryOf(state.table, subject, header.agent, message.received), n, line);
     return;
   }
-  const read = readLine(line, {
-    subject: parsed,
-    received: message.received,
-    ...(header && n !== undefined ? { agent: header.agent, n } : {}),
-  });
+  context.n = n;
+  const read = readLine(line, context, text);
   const entry = read.agent !== undefined ? entryOf(state.table, subject, read.agent, message.received) : undefined;
   if (entry && !header && published.oldest !== undefined) close(state, entry, published.oldest); // else it is the headers' agent's
   if (entry) {
@@ -221,6 +171,12 @@ const addLine = (state: BufferState, published: PublishedMessage, line: Uint8Arr
   }
   addReading(state.open, read, message.received, entry && subject);
   if (entry) noteTaken(state.open, entry, read.n as number, (read.n as number) + 1);
+};
+
+/** B8 */
+const takeEmpty = (state: BufferState, entry: SourceEntry, n: number, line: Uint8Array): void => {
+  if (n === 1) noteFirst(state, entry, line);
+  takeWithoutRecord(state, entry, n);
 };
 
 /** B7: a copy is the same line again; another line under the same n is another reading, which will not count. */

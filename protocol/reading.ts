@@ -42,8 +42,8 @@ export interface LineContext {
   /** When METRICS received the message, ms. */
   received: number;
   /** From the message's headers; `n` is this line's already. */
-  agent?: string;
-  n?: number;
+  agent?: string | undefined;
+  n?: number | undefined;
 }
 
 /** Of a service's, a host's, an agent's name, in UTF-8. */
@@ -110,12 +110,14 @@ const ofLast = <T>(make: (text: string) => T): ((text: string) => T) => {
 
 const serviceCode = ofLast(encodeName);
 const hostCode = ofLast(encodeName);
+const timeOfText = ofLast(parseTimestamp);
 
-const readText = (line: Uint8Array): string | undefined => {
-  const bytes = Buffer.from(line.buffer, line.byteOffset, line.byteLength);
-  if (isAscii(bytes)) return bytes.toString('latin1'); // several times as fast
-  return isUtf8(bytes) ? bytes.toString('utf8') : undefined;
-};
+const bufferOf = (bytes: Uint8Array): Buffer => Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+
+/** The text, or undefined where a character is not ASCII. A character is a byte of it, and several times as fast. */
+export const readAscii = (bytes: Uint8Array): string | undefined => (isAscii(bytes) ? bufferOf(bytes).toString('latin1') : undefined);
+
+const readText = (line: Uint8Array): string | undefined => readAscii(line) ?? (isUtf8(line) ? bufferOf(line).toString('utf8') : undefined);
 
 const parseJson = (text: string): unknown => {
   try {
@@ -180,10 +182,12 @@ const hostOf = (given: unknown, subject: ParsedSubject): unknown => {
   return subject.kind === 'gateway' ? '' : decodeName(subject.hostCode);
 };
 
-/** Checks one line that is not empty: the reading, or why it is refused. */
-export const readLine = (line: Uint8Array, context: LineContext): Reading | Refusal => {
+/**
+ * Checks one line that is not empty: the reading, or why it is refused.
+ * @param text the line's, where it is known that it is text
+ */
+export const readLine = (line: Uint8Array, context: LineContext, text = readText(line)): Reading | Refusal => {
   const { subject } = context;
-  const text = readText(line);
   if (text === undefined) return refusal('not UTF-8', subjectService(subject), headersIdentity(context));
   const fields = parseJson(text);
   if (!isFields(fields)) {
@@ -211,7 +215,7 @@ export const readLine = (line: Uint8Array, context: LineContext): Reading | Refu
   if (subject.kind === 'host' && hostCode(host as string) !== subject.hostCode) return refuse("host is not the subject's");
 
   const given = isOriginal ? fields.Timestamp : fields.timestamp;
-  const at = parseTimestamp(given);
+  const at = typeof given === 'string' ? timeOfText(given) : parseTimestamp(given);
   const fault = timeFault(at, given, context.received) ?? identityFault(fields);
   if (fault !== undefined) return refuse(fault);
 

@@ -1,7 +1,7 @@
 #!/usr/bin/env node
+import { keepYoungHeapSmall } from './heap-bounds.js';
 /** The package's `bin`. */
 import { runProgram } from './program.js';
-import { keepYoungHeapSmall } from './young-heap.js';
 
 // Whoever reads our output may have had enough of it (`tidemark query … | head`).
 process.stdout.on('error', (error: NodeJS.ErrnoException) => process.exit(error.code === 'EPIPE' ? 0 : 1));

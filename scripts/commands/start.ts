@@ -6,19 +6,20 @@ import { createLog } from '../../infra/log.js';
 import { reachMsMax } from '../../infra/within.js';
 import { actorNames } from '../../protocol/catalogue.js';
 import type { RegisterCommand } from '../command.js';
+import { letHeapGrow } from '../heap-bounds.js';
 import type { RunnableActor } from '../run-actors.js';
 import { findSystem, type RunningSettings } from '../running-system.js';
 import { addSettings, settingsOf } from '../settings-options.js';
 import { stopMsMax } from '../start/order.js';
 import { stopSignal } from '../start/signals.js';
-import { letYoungHeapGrow } from '../young-heap.js';
+
 import { type AgentFlags, everyDefault, runAgent } from './agent.js';
 
 const runnable = actorNames.filter((name): name is RunnableActor => name !== 'agent');
 const isRunnable = (name: string): name is RunnableActor => runnable.some((one) => one === name);
 
 const startActors = async (names: RunnableActor[], settings: RunningSettings): Promise<void> => {
-  letYoungHeapGrow();
+  letHeapGrow(names.includes('buffer'));
   const { nats, natsHttpPort } = settings;
   const { version, unproven } = await inspectServer(nats, natsHttpPort, {
     waitMsMax: reachMsMax,
