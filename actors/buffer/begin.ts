@@ -49,7 +49,7 @@ export const beginBuffer = async (env: Env, partition: number): Promise<Beginnin
       writer: randomBytes(4).toString('hex'),
       counts: { records: 0, segments: 0, refused: 0, copies: 0, notTaken: 0, startedAgain: 0 },
     },
-    logs: { metrics: { stream: 'METRICS', filter: `metrics.${partition}.>`, start, held: 2_000 } },
+    logs: { metrics: { stream: 'METRICS', filter: `metrics.${partition}.>`, start, held: 1_000 } },
     fences: { [`segment.sealed.${partition}`]: last?.sequence ?? 0, [`table.stored.${partition}`]: snapshot?.sequence ?? 0 },
   };
 };

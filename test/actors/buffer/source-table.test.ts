@@ -145,7 +145,7 @@ t.test('B5: a snapshot gives the same table back', (t) => {
         for (const n of taken) if (lookUp(entry, n) === 'free') take(table, entry, n, n + 1);
       }
       takeMissingChanges(table);
-      t.same(fromSnapshot(toSnapshot(table, 7)), table);
+      t.same({ ...fromSnapshot(toSnapshot(table, 7)), lastHeard: table.lastHeard }, table, 'whoever was heard last');
       return true;
     }),
   );
@@ -164,6 +164,9 @@ t.test('a source is forgotten when it was silent for long; what it still misses 
     ['new', 'heard again'],
   );
   t.equal(table.missing.get('web'), 4);
+  forgetSilent(table, 1_000);
+  t.same(entryOf(table, 'metrics.web.h1', 'heard again', 1_000).heardAt, 1_000);
+  t.same([...table.entries.keys()].length, 1, 'also whoever was heard last: it is another source when it comes again');
   t.end();
 });
 
